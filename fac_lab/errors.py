@@ -1,0 +1,25 @@
+"""Errors a user can act on: each message names what was wrong, where, and the cure."""
+
+
+class FacLabError(Exception):
+    """Base of every error this package raises on purpose; the command line prints it without a traceback."""
+
+
+class SettingsError(FacLabError):
+    """A profile, a profile key or a setting that does not exist or does not fit the others."""
+
+
+class DataError(FacLabError):
+    """A data set that cannot be read: missing column, empty file, unreadable encoding."""
+
+
+class ArtifactError(FacLabError):
+    """A result on disk that is corrupt, of another version, or cannot be written."""
+
+
+class ModelError(FacLabError):
+    """A model or sparse autoencoder that cannot be loaded, or that does not fit its partner."""
+
+
+class ChatError(FacLabError):
+    """A chat backend that cannot be used at all; single failed requests are replies, not errors."""

@@ -23,7 +23,9 @@ def build(cls: type, values: Any, where: str = "") -> Any:
     prefix = f"{where}." if where else ""
     for key in values:
         if key not in known:
-            raise SettingsError(f"unknown key {prefix}{key}{nearest(str(key), known)}; there are: {', '.join(known)}")
+            raise SettingsError(
+                f"unknown key {prefix}{key}{nearest(str(key), known)}; there are: {', '.join(known)}"
+            )
     for name, field in known.items():
         required = field.default is MISSING and field.default_factory is MISSING
         if required and name not in values:
@@ -61,6 +63,6 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """" (did you mean ...?)" where a known word is close, else nothing."""
+    """ " (did you mean ...?)" where a known word is close, else nothing."""
     close = difflib.get_close_matches(word, list(known), n=1)
     return f" (did you mean {close[0]!r}?)" if close else ""

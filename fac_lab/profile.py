@@ -1,8 +1,8 @@
 """Settings of a run: frozen dataclasses, read from the YAML files in `fac_lab/profiles/`.
 
 One code serves every scale, so what differs between a cut-down test and the paper's models is data: a
-profile. A file may say `extends: mini` and name only what it changes. Unknown keys and wrong types are refused
-with the key's full path, because a misspelt key that is silently ignored costs a whole run.
+profile. A file may say `extends: mini` and name only what it changes. Unknown keys and wrong types are
+refused with the key's full path, because a misspelt key that is silently ignored costs a whole run.
 """
 
 import importlib.util
@@ -383,8 +383,8 @@ def resolve(path: str | Path) -> str:
     """Where a profile's path leads, as a string that `from_pretrained` takes.
 
     `pkg:package/folder` is a folder inside an installed package; an absolute path stays; a relative one is
-    taken from the project root. A name like "org/name" or "gpt2" that does not exist there is a hub name and is
-    kept. Raises SettingsError where the installed package is absent.
+    taken from the project root. A name like "org/name" or "gpt2" that does not exist there is a hub name and
+    is kept. Raises SettingsError where the installed package is absent.
     """
     text = str(path)
     if text.startswith("pkg:"):

@@ -1,10 +1,11 @@
 """Prompts as files: Jinja templates with a version, rendered into chat messages."""
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError
+from jinja2 import StrictUndefined, Template, TemplateError, TemplateSyntaxError
 from jinja2.sandbox import SandboxedEnvironment
 
 from fac_lab.digests import digest
@@ -28,7 +29,7 @@ class Prompt:
     version: str
     """Digest of the source, recorded with every sample it made."""
 
-    def messages(self, **values: Any) -> tuple[dict[str, str], ...]:
+    def messages(self, **values: Any) -> list[dict[str, str]]:
         """Chat messages `{"role", "content"}`: the system part if there is one, then the user part.
 
         Values cannot break the parts, even if they hold a line of dashes: the source is split before it is
@@ -37,14 +38,12 @@ class Prompt:
         parts = self._parts()
         roles = ("user",) if len(parts) == 1 else ("system", "user")
         try:
-            contents = [_ENVIRONMENT.from_string(part).render(values).strip() for part in parts]
+            contents = [_compiled(part).render(values).strip() for part in parts]
         except TemplateError as error:
             raise SettingsError(
                 f"prompt {self.name}: {error.message} (it was given {', '.join(sorted(values)) or 'nothing'})"
             ) from error
-        return tuple(
-            {"role": role, "content": content} for role, content in zip(roles, contents, strict=True)
-        )
+        return [{"role": role, "content": content} for role, content in zip(roles, contents, strict=True)]
 
     def _parts(self) -> list[str]:
         parts: list[list[str]] = [[]]
@@ -55,7 +54,8 @@ class Prompt:
                 parts[-1].append(line)
         if len(parts) > 2:
             raise SettingsError(
-                f"prompt {self.name} has {len(parts) - 1} lines of three dashes; at most one parts system from user"
+                f"prompt {self.name} has {len(parts) - 1} lines of three dashes: keep one, between system "
+                "and user part"
             )
         return ["".join(lines) for lines in parts]
 
@@ -72,7 +72,12 @@ def load_prompt(folder: Path, name: str) -> Prompt:
     prompt = Prompt(name=name, text=text, version=digest(text))
     for part in prompt._parts():
         try:
-            _ENVIRONMENT.parse(part)
+            _compiled(part)
         except TemplateSyntaxError as error:
             raise SettingsError(f"prompt {path}, line {error.lineno}: {error.message}") from error
     return prompt
+
+
+@cache
+def _compiled(source: str) -> Template:
+    return _ENVIRONMENT.from_string(source)

@@ -168,7 +168,7 @@ def _csv_reader(file: Any, path: Path) -> Iterator[list[str]]:
         yield from reader
     except csv.Error as error:
         raise DataError(
-            f"{path}, line {reader.line_num}: {error}; check the quotes around there (a quote inside a cell is "
+            f"{path}, line {reader.line_num}: {error}; check the quotes there (one inside a cell is "
             'written twice: "")'
         ) from None
 

@@ -1,0 +1,142 @@
+"""SAE encoding reduced at once to each sample's maxima, so that the dense matrix never outlives a chunk.
+
+Top-K SAEs keep k values per token; only those are reduced (at 65,536 features, 20 numbers instead of 0.26 MB
+per token). Every other architecture goes through its own `encode`, chunk by chunk, and its maximum is taken
+sample by sample: `max` with its index over a sample's rows was faster than scatter- or sort-based reductions
+of all samples together, at 8,192 and at 65,536 features.
+"""
+
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from fac_lab.digests import digest
+from fac_lab.features.subject import weights_digest
+
+# Elements of the dense [tokens, d_sae] chunk. 2^22 float32 (16 MB) stays below the size at which each
+# allocation on a CPU costs fresh pages; a GPU wants larger products.
+_CHUNK_ELEMENTS = {"cpu": 2**22, "cuda": 2**27}
+
+
+class Pooled(NamedTuple):
+    """The positive maxima of each feature over each sample's tokens, sorted by (sample, feature)."""
+
+    sample: np.ndarray
+    """Segment number, int64 `[nnz]`."""
+    feature: np.ndarray
+    """Feature index, int64 `[nnz]`."""
+    value: np.ndarray
+    """`max_t Z_i(x, t)`, float32 `[nnz]`, all above 0."""
+    position: np.ndarray
+    """The maximum's entry in `positions`, int64 `[nnz]`; the first token if several tie."""
+
+
+class Encoder:
+    """A sae-lens SAE as a map from activations to features; its weights must not change any more."""
+
+    def __init__(self, sae):
+        self.sae = sae.eval()
+        cfg = sae.cfg
+        self.d_in: int = cfg.d_in
+        self.d_sae: int = cfg.d_sae
+        # AbsTopK and matching pursuit also have a k, but select differently: they take the general path.
+        is_top_k = cfg.architecture() == "topk" and cfg.reshape_activations == "none"
+        self.k: int | None = min(cfg.k, cfg.d_sae) if is_top_k else None
+        self._scale = None
+        if is_top_k and cfg.rescale_acts_by_decoder_norm:
+            self._scale = sae.W_dec.detach().norm(dim=-1)
+
+    @cached_property
+    def digest(self) -> str:
+        """Identifies architecture, settings and weights (a sample of each tensor, see `weights_digest`)."""
+        cfg = self.sae.cfg
+        facts = {key: value for key, value in cfg.to_dict().items() if key not in ("device", "metadata")}
+        return digest("sae", facts, weights_digest(self.sae.state_dict().items()))
+
+    @property
+    def device(self) -> torch.device:
+        return self.sae.W_enc.device
+
+    @torch.inference_mode()
+    def encode(self, x: torch.Tensor) -> torch.Tensor:
+        """Dense feature activations `[n, d_sae]` of activations `x [n, d_in]`: what `sae.encode` gives."""
+        features = self.sae.encode(x.to(self.device))
+        return features.to_dense() if features.is_sparse else features
+
+    @torch.inference_mode()
+    def pool(self, x: torch.Tensor, segments: torch.Tensor, positions: torch.Tensor) -> Pooled:
+        """Maximum of every feature over the tokens of each sample.
+
+        `x [n_tokens, d_in]` are the pooled tokens of all samples in order, `segments [n_tokens]` the sample
+        of each (ascending), `positions [n_tokens]` what to report as the place of a maximum. Samples without
+        tokens simply do not occur in the result. Values that are not positive are left out.
+        """
+        if len(x) == 0:
+            none = np.zeros(0, dtype=np.int64)
+            return Pooled(none, none, np.zeros(0, dtype=np.float32), none)
+        chunks, has_split = self._chunks(segments)
+        reduce = self._top_k if self.k else self._dense
+        x, segments = x.to(self.device), segments.to(self.device)
+        parts = [reduce(x[rows], segments[rows], rows.start) for rows in chunks]
+        key, value, row = (torch.cat(column) for column in zip(*parts, strict=True))
+        if self.k or has_split:
+            key, value, row = _first_maximum(key, value, row)
+        return Pooled(
+            torch.div(key, self.d_sae, rounding_mode="floor").cpu().numpy(),
+            (key % self.d_sae).cpu().numpy(),
+            value.cpu().numpy(),
+            positions.to(self.device)[row].cpu().numpy().astype(np.int64),
+        )
+
+    def _chunks(self, segments: torch.Tensor) -> tuple[list[slice], bool]:
+        """Runs of rows small enough to encode densely, cut between samples where that is possible.
+
+        Also whether a sample longer than a chunk had to be split, so that its parts need merging.
+        """
+        step = max(1, _CHUNK_ELEMENTS.get(self.device.type, _CHUNK_ELEMENTS["cuda"]) // self.d_sae)
+        ends = segments.cpu().unique_consecutive(return_counts=True)[1].cumsum(0).numpy()
+        chunks, start, has_split = [], 0, False
+        while start < len(segments):
+            whole = np.searchsorted(ends, start + step, side="right")
+            stop = int(ends[whole - 1]) if whole else 0
+            if stop <= start:
+                stop, has_split = start + step, True
+            chunks.append(slice(start, stop))
+            start = stop
+        return chunks, has_split
+
+    def _top_k(self, x: torch.Tensor, segments: torch.Tensor, offset: int):
+        """The up to k positive features of each token as `key = segment * d_sae + feature`, value, row."""
+        sae = self.sae
+        before = torch.addmm(sae.b_enc, sae.process_sae_in(x), sae.W_enc)
+        if self._scale is not None:
+            before *= self._scale
+        value, feature = before.topk(self.k, dim=-1, sorted=False)
+        key = segments[:, None] * self.d_sae + feature
+        row = torch.arange(offset, offset + len(x), device=x.device)[:, None].expand_as(key)
+        keep = value > 0
+        return key[keep], value[keep].float(), row[keep]
+
+    def _dense(self, x: torch.Tensor, segments: torch.Tensor, offset: int):
+        """The positive maxima of each sample in the chunk, sorted by key; the same three columns."""
+        features = self.encode(x).float()
+        numbers, lengths = segments.unique_consecutive(return_counts=True)
+        maxima = [rows.max(dim=0) for rows in features.split(lengths.tolist())]
+        best = torch.stack([maximum.values for maximum in maxima])
+        sample, feature = (best > 0).nonzero(as_tuple=True)
+        row = torch.stack([maximum.indices for maximum in maxima])[sample, feature]
+        row += (offset + lengths.cumsum(0) - lengths)[sample]
+        return numbers[sample] * self.d_sae + feature, best[sample, feature], row
+
+
+def _first_maximum(key: torch.Tensor, value: torch.Tensor, row: torch.Tensor):
+    """For each distinct key, ascending: its largest value and the smallest row where that was reached."""
+    key, order = key.sort()
+    value, row = value[order], row[order]
+    keys, group = key.unique_consecutive(return_inverse=True)
+    best = torch.full((len(keys),), -torch.inf, device=key.device).scatter_reduce_(0, group, value, "amax")
+    row = row.masked_fill(value < best[group], torch.iinfo(torch.int64).max)
+    first = torch.full_like(keys, torch.iinfo(torch.int64).max).scatter_reduce_(0, group, row, "amin")
+    return keys, best, first

@@ -1,0 +1,377 @@
+"""The subject: the model whose features are read, at one layer, with its chat template.
+
+Decisions. The forward pass stops after the layer (a hook keeps its output and raises), so no later layer and
+no vocabulary product is paid for. Texts are placed in the template as strings, one tokenizer call serves a
+whole batch, and the pooled tokens are found from character offsets, so one code serves every template.
+Special tokens come from the template or from the tokenizer, never from both: there is no second BOS.
+"""
+
+import hashlib
+import inspect
+import json
+import logging
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from fac_lab.digests import digest
+from fac_lab.errors import ModelError
+from fac_lab.profile import ModelSettings, resolve
+
+log = logging.getLogger(__name__)
+
+_SENTINEL = "FacLabSentinel"
+# Llama 3.2's template writes today's date into every prompt unless told one; a fixed date keeps activations
+# the same from one day to the next. Templates that know no date ignore it.
+_TEMPLATE_DATE = "26 Jul 2024"
+_SAMPLED_ELEMENTS = 4096
+
+
+class TokenizedText(NamedTuple):
+    """One text in its template; the tokens that count for pooling are `start` .. `stop - 1`."""
+
+    ids: np.ndarray
+    """Token ids of the whole prompt, int64 `[n_tokens]`."""
+    start: int
+    """First pooled token."""
+    stop: int
+    """One after the last pooled token; equal to `start` when nothing is left to pool."""
+    offsets: list[tuple[int, int]]
+    """Character span in the original text of each pooled token; tokens of the suffix get `(len, len)`."""
+    truncated: bool
+    """Whether tokens were cut from the right of the text to fit the limit."""
+
+
+class _LayerReached(Exception):
+    """Ends a forward pass at the hooked layer; never leaves this module."""
+
+
+class _Frame(NamedTuple):
+    """What the template puts around a user message."""
+
+    prefix: str
+    suffix: str
+    strips: bool
+    """Whether the template strips white space around the message, as Llama's does."""
+
+
+class Subject:
+    """A causal language model or encoder read at the output of one layer.
+
+    `layer` counts decoder layers from 0: the paper's "layer 16" is 15. `template` is "chat" (one user
+    message, generation prompt added) or "none" (the text with the tokenizer's own special tokens).
+    `max_tokens` is lowered to the model's context where that is shorter.
+    """
+
+    def __init__(
+        self, model, tokenizer, *, name: str, layer: int, max_tokens: int = 512, template: str = "chat"
+    ):
+        self.model = model.eval()
+        self.tokenizer = tokenizer
+        self.name = name
+        self.layer = layer
+        self.template = template
+        self._layers = _find_layers(model, name)
+        if not 0 <= layer < len(self._layers):
+            raise ModelError(
+                f"layer {layer} does not exist in {name}, which has layers 0 to {len(self._layers) - 1}. "
+                f"Layers are counted from 0 here and from 1 in the paper: its {layer} is {layer - 1} here."
+            )
+        if not getattr(tokenizer, "is_fast", False):
+            raise ModelError(
+                f"The tokenizer of {name} has no fast version, which is needed to map tokens to characters. "
+                "Convert it with `AutoTokenizer.from_pretrained(...).save_pretrained(folder)` where "
+                "sentencepiece or tiktoken is installed."
+            )
+        self._frame = _chat_frame(tokenizer, name) if template == "chat" else None
+        self.max_tokens = min(max_tokens, _context_length(model), tokenizer.model_max_length)
+
+    @classmethod
+    def load(cls, settings: ModelSettings, device: str | None = None) -> "Subject":
+        """Load model and tokenizer from a folder (without touching the network) or from the hub by name."""
+        model, tokenizer = _load_pretrained(settings)
+        device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        return cls(
+            model.to(device),
+            tokenizer,
+            name=settings.path,
+            layer=settings.layer,
+            max_tokens=settings.max_tokens,
+            template=settings.template,
+        )
+
+    @property
+    def d_model(self) -> int:
+        """Width of the residual stream."""
+        return _text_config(self.model).hidden_size
+
+    @property
+    def n_layers(self) -> int:
+        return len(self._layers)
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.model.parameters()).device
+
+    @property
+    def hook_name(self) -> str:
+        """The place that is read, in the naming of sae-lens' metadata."""
+        return f"blocks.{self.layer}.hook_resid_post"
+
+    @property
+    def hook_module(self) -> torch.nn.Module:
+        """The layer whose output is read."""
+        return self._layers[self.layer]
+
+    @property
+    def has_head(self) -> bool:
+        """Whether the model predicts next tokens, so that a loss can be measured."""
+        return _is_causal(self.model.config)
+
+    @cached_property
+    def digest(self) -> str:
+        """Identifies everything that decides an activation: weights, tokenizer, template, layer, limit.
+
+        The device is left out. Weights enter by a sample of every tensor (see `weights_digest`).
+        """
+        return digest(
+            "subject",
+            weights_digest(self.model.state_dict().items()),
+            _tokenizer_digest(self.tokenizer),
+            list(self._frame) if self._frame else None,
+            self.layer,
+            self.max_tokens,
+        )
+
+    def tokenize(self, texts: Sequence[str], pool: str = "paper") -> list[TokenizedText]:
+        """Tokenize texts in the template, each with the range of tokens to pool over.
+
+        `pool="paper"` pools from the first token of the text to the end of the prompt, the template's suffix
+        included; `pool="content"` pools the text's own tokens only. A token that merges characters of the
+        text with characters of the template counts as the text's. Without a template the tokenizer's special
+        tokens are never pooled. A text that is too long loses tokens on its right, so that the template stays
+        whole; one without any token of its own pools the suffix alone, or nothing.
+        """
+        if pool not in ("paper", "content"):
+            raise ModelError(f'pool must be "paper" or "content", not {pool!r}.')
+        texts = list(texts)
+        if not texts:
+            return []
+        frame = self._frame or _Frame("", "", strips=False)
+        bodies = [text.strip() for text in texts] if frame.strips else texts
+        encoded = self.tokenizer(
+            [frame.prefix + body + frame.suffix for body in bodies],
+            add_special_tokens=self._frame is None,
+            truncation=False,
+            padding=False,
+            return_attention_mask=False,
+            return_offsets_mapping=True,
+            return_special_tokens_mask=True,
+            verbose=False,
+        )
+        tokenized = []
+        for index, (text, body) in enumerate(zip(texts, bodies, strict=True)):
+            ids = np.array(encoded["input_ids"][index], dtype=np.int64)
+            spans = encoded["offset_mapping"][index]
+            if self._frame is None:
+                start, end = _content_of_specials(encoded["special_tokens_mask"][index])
+                stop = end
+            else:
+                left = len(frame.prefix)
+                start = bisect_right(spans, left, key=lambda span: span[1])
+                end = max(start, bisect_left(spans, left + len(body), key=lambda span: span[0]))
+                stop = len(ids) if pool == "paper" else end
+            excess = max(0, len(ids) - self.max_tokens)
+            if excess:
+                # At least one token of the text has to survive, or every long text would look the same.
+                if end - start <= excess:
+                    raise ModelError(
+                        f"max_tokens={self.max_tokens} leaves no room for text: the template of {self.name} "
+                        f"takes {len(ids) - (end - start)} tokens. Raise subject.max_tokens."
+                    )
+                ids = np.concatenate([ids[: end - excess], ids[end:]])
+                spans = spans[: end - excess] + spans[end:]
+                end, stop = end - excess, stop - excess
+            # Characters of the prompt -> characters of the original text, stripped white space put back.
+            shift = (len(text) - len(text.lstrip()) if frame.strips else 0) - len(frame.prefix)
+            last = shift + len(frame.prefix) + len(body)
+            offsets = [
+                (min(max(a + shift, 0), last), min(max(b + shift, 0), last)) for a, b in spans[start:end]
+            ] + [(len(text), len(text))] * (stop - end)
+            tokenized.append(TokenizedText(ids, start, stop, offsets, bool(excess)))
+        return tokenized
+
+    def batch(self, texts: Sequence[TokenizedText]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Right-padded ids and attention mask, both int64 `[n, longest]`, on the subject's device."""
+        longest = max(len(text.ids) for text in texts)
+        ids = np.full((len(texts), longest), self._pad_id, dtype=np.int64)
+        mask = np.zeros((len(texts), longest), dtype=np.int64)
+        for row, text in enumerate(texts):
+            ids[row, : len(text.ids)] = text.ids
+            mask[row, : len(text.ids)] = 1
+        return torch.from_numpy(ids).to(self.device), torch.from_numpy(mask).to(self.device)
+
+    @torch.inference_mode()
+    def activations(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Output of the layer for right-padded `ids [n, t]` with attention `mask [n, t]`.
+
+        Returns `[n, t, d_model]` in the model's dtype; rows at padded positions mean nothing. Later layers
+        and the head are not computed. For the last layer this is the value before the final norm.
+        """
+        kept = None
+
+        def keep(module, args, output):
+            nonlocal kept
+            kept = layer_output(output)
+            raise _LayerReached
+
+        handle = self.hook_module.register_forward_hook(keep)
+        try:
+            self.forward(ids, mask)
+        except _LayerReached:
+            pass
+        finally:
+            handle.remove()
+        return kept
+
+    def forward(self, ids: torch.Tensor, mask: torch.Tensor):
+        """One whole forward pass of the model, without a key-value cache."""
+        takes_cache = "use_cache" in inspect.signature(self.model.forward).parameters
+        extra = {"use_cache": False} if takes_cache else {}
+        return self.model(input_ids=ids.to(self.device), attention_mask=mask.to(self.device), **extra)
+
+    @property
+    def _pad_id(self) -> int:
+        # Padding is masked, so any id of the vocabulary will do where a model has no padding token.
+        return self.tokenizer.pad_token_id if self.tokenizer.pad_token_id is not None else 0
+
+
+def layer_output(output) -> torch.Tensor:
+    """The residual stream in what a layer returned: a tensor, or the first element of a tuple."""
+    return output[0] if isinstance(output, tuple) else output
+
+
+def weights_digest(tensors: Iterable[tuple[str, torch.Tensor]]) -> str:
+    """Digest of named tensors: name, shape, dtype and up to 4,096 evenly spaced values of each.
+
+    Any training changes it, and it costs seconds at 8B parameters; a single edited weight may escape it.
+    """
+    seen = hashlib.sha256()
+    for name, tensor in sorted(tensors, key=lambda pair: pair[0]):
+        flat = tensor.detach().reshape(-1)
+        sample = flat[:: max(1, flat.numel() // _SAMPLED_ELEMENTS)]
+        seen.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+        seen.update(sample.to("cpu", torch.float64).numpy().tobytes())
+    return seen.hexdigest()[:16]
+
+
+def _tokenizer_digest(tokenizer) -> str:
+    state = json.loads(tokenizer.backend_tokenizer.to_str())
+    # Calls to the tokenizer rewrite these two, and this module overrides both.
+    return digest({key: value for key, value in state.items() if key not in ("truncation", "padding")})
+
+
+def _content_of_specials(special: Sequence[int]) -> tuple[int, int]:
+    """Range of the tokens between the special tokens at both ends."""
+    start = 0
+    while start < len(special) and special[start]:
+        start += 1
+    stop = len(special)
+    while stop > start and special[stop - 1]:
+        stop -= 1
+    return start, stop
+
+
+def _chat_frame(tokenizer, name: str) -> _Frame:
+    """What the chat template writes before and after a user message, found by rendering a sentinel."""
+    if not tokenizer.chat_template:
+        raise ModelError(
+            f'{name} has no chat template. Set subject.template to "none" to read plain texts, or add a '
+            "chat_template.jinja to the model's folder."
+        )
+
+    def render(message: str) -> str:
+        return tokenizer.apply_chat_template(
+            [{"role": "user", "content": message}],
+            tokenize=False,
+            add_generation_prompt=True,
+            date_string=_TEMPLATE_DATE,
+        )
+
+    parts = render(_SENTINEL).split(_SENTINEL)
+    if len(parts) != 2:
+        raise ModelError(
+            f"The chat template of {name} writes the user's message {len(parts) - 1} times instead of once, "
+            "so its tokens cannot be told from the template's. Mend the template, or set subject.template to "
+            '"none".'
+        )
+    strips = f" {_SENTINEL} " not in render(f" {_SENTINEL} ")
+    return _Frame(parts[0], parts[1], strips)
+
+
+def _text_config(model):
+    return model.config.get_text_config()
+
+
+def _is_causal(config) -> bool:
+    return any(name.endswith(("ForCausalLM", "LMHeadModel")) for name in config.architectures or [])
+
+
+def _context_length(model) -> int:
+    return getattr(_text_config(model), "max_position_embeddings", None) or 2**31
+
+
+def _find_layers(model, name: str) -> torch.nn.ModuleList:
+    """The list of decoder or encoder layers: the largest ModuleList of the configured length."""
+    depth = _text_config(model).num_hidden_layers
+    lists = (module for module in model.modules() if isinstance(module, torch.nn.ModuleList))
+    found = [module for module in lists if len(module) == depth]
+    if not found:
+        raise ModelError(
+            f"{name} ({type(model).__name__}) holds no list of {depth} layers, so there is no layer to read. "
+            "Models with one list of layers (Llama, Mistral, Qwen, GPT-2, BERT and their kin) work."
+        )
+    return max(found, key=lambda layers: sum(p.numel() for p in layers.parameters()))
+
+
+def _load_pretrained(settings: ModelSettings):
+    """Model and tokenizer; every way this fails becomes a ModelError that names the cure."""
+    from safetensors import SafetensorError
+    from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer
+
+    path = resolve(settings.path)
+    local = Path(path).is_dir()
+    if local and not (Path(path) / "config.json").is_file():
+        raise ModelError(f"{path} has no config.json, so it is not a model's folder in Hugging Face layout.")
+    if not local and Path(path).is_absolute():
+        raise ModelError(f"There is no folder {path}. Check subject.path, or name a model on the hub.")
+    # A revision means nothing in a folder; "main" is the hub's own default.
+    options = {"local_files_only": local, "revision": settings.revision or "main"}
+    try:
+        config = AutoConfig.from_pretrained(path, **options)
+        kind = AutoModelForCausalLM if _is_causal(config) else AutoModel
+        model = kind.from_pretrained(path, dtype=getattr(torch, settings.dtype), **options)
+        tokenizer = AutoTokenizer.from_pretrained(path, **options)
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
+        raise ModelError(_load_failure(path, local, error)) from error
+    return model, tokenizer
+
+
+def _load_failure(path: str, local: bool, error: Exception) -> str:
+    said = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
+    if local:
+        return f"The model in {path} cannot be read ({said}). Copy or download the folder again."
+    if any(mark in str(error) for mark in ("gated", "401", "403", "awaiting a review")):
+        return (
+            f"{path} is a gated model. Accept its terms at https://huggingface.co/{path} and log in with "
+            "`hf auth login`, then run again."
+        )
+    return (
+        f"There is no folder {path}, and the hub did not deliver a model of that name ({said}). Check the "
+        f"spelling against https://huggingface.co/{path}, the connection, and that HF_HUB_OFFLINE is not set."
+    )

@@ -1,0 +1,217 @@
+"""The workbench: what a profile names, opened when first needed, with every finished result kept on disk.
+
+    lab = Lab.open("mini")
+    anchor, seed = lab.stats(lab.corpus("anchor")), lab.stats(lab.corpus("seed"))
+    gap = cover(anchor, seed, lab.profile.rule)
+
+A result is keyed by all that made it; asked for again, in this process or another, it is read instead of made.
+"""
+
+import logging
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from fac_lab import annotation, synthesis
+from fac_lab.annotation.explain import Explanation, explain
+from fac_lab.annotation.relevance import Verdict, judge
+from fac_lab.chat.client import ChatClient, open_client
+from fac_lab.corpora import Corpus, open_corpus
+from fac_lab.errors import SettingsError
+from fac_lab.features.collect import collect, measure
+from fac_lab.features.encoder import Encoder
+from fac_lab.features.saes import load_sae
+from fac_lab.features.stats import FeatureStats
+from fac_lab.features.subject import Subject
+from fac_lab.profile import ChatSettings, Profile, load_profile, project_root
+from fac_lab.store import Store
+from fac_lab.synthesis.plain import plain
+from fac_lab.synthesis.two_step import Brief, Sample, synthesise
+
+log = logging.getLogger(__name__)
+
+STATS_VERSION = 1
+LABELS_VERSION = 1
+SAMPLES_VERSION = 1
+"""Code versions of the steps: raised when what they write changes."""
+
+
+class Lab:
+    """A profile's subject, SAE and chat models beside the store of their results."""
+
+    def __init__(self, profile: Profile, out: str | Path) -> None:
+        self.profile = profile
+        self.store = Store(out)
+
+    @classmethod
+    def open(cls, profile: str | Path | Profile | None = None, *, out: str | Path | None = None) -> "Lab":
+        """The lab of a profile (by name, path, or $FAC_LAB_PROFILE); results go to `out`, else runs/<profile>."""
+        loaded = profile if isinstance(profile, Profile) else load_profile(profile)
+        return cls(loaded, out or project_root() / "runs" / loaded.name)
+
+    @cached_property
+    def subject(self) -> Subject:
+        """The model whose features are read."""
+        return Subject.load(self.profile.subject)
+
+    @cached_property
+    def sae(self):
+        """The subject's sparse autoencoder (a sae-lens SAE), checked against it."""
+        return load_sae(self.profile.sae, self.subject)
+
+    @cached_property
+    def encoder(self) -> Encoder:
+        """The SAE as a pooling encoder."""
+        return Encoder(self.sae)
+
+    @cached_property
+    def generator(self) -> ChatClient:
+        """The chat model that writes samples."""
+        return self._client("generator", self.profile.generator)
+
+    @cached_property
+    def annotator(self) -> ChatClient:
+        """The chat model that names and judges features."""
+        return self._client("annotator", self.profile.annotator)
+
+    def corpus(self, role: str) -> Corpus:
+        """A data set of the profile by role: anchor, seed, pool or test."""
+        if role not in self.profile.corpora:
+            raise SettingsError(
+                f"profile {self.profile.name} names no {role} corpus, only {sorted(self.profile.corpora)}; "
+                f"add corpora.{role} to it"
+            )
+        return open_corpus(self.profile.corpora[role], role)
+
+    def stats(self, corpus: Corpus, *, keep_matrix: bool = False) -> FeatureStats:
+        """What the corpus activates. A killed collection resumes where it stopped."""
+        artifact = self.store.once(
+            "stats",
+            lambda artifact: _facts(
+                collect(
+                    self.subject,
+                    self.sae,
+                    corpus,
+                    self.profile.collect,
+                    artifact=artifact,
+                    keep_matrix=keep_matrix,
+                ),
+                artifact.path,
+            ),
+            version=STATS_VERSION,
+            corpus=corpus.digest,
+            subject=self.subject.digest,
+            sae=self.encoder.digest,
+            collect=self.profile.collect,
+            matrix=keep_matrix,
+        )
+        return FeatureStats.load(artifact.path)
+
+    def measure(self, texts: Sequence[str], features: Sequence[int] | None = None) -> np.ndarray:
+        """Pooled activations of texts, [n_texts, n_features] (all features if None)."""
+        return measure(self.subject, self.sae, texts, features, self.profile.collect)
+
+    def annotate(self, stats: FeatureStats, features: Sequence[int], *, task: str = "toxicity") -> pd.DataFrame:
+        """Name features from their top spans and judge whether they matter to a task.
+
+        One row per feature: `feature`, `summary` (None: cannot tell), `verdict`, `relevant`, `reason`.
+        """
+        features = [int(feature) for feature in features]
+
+        def build(artifact) -> dict:
+            explanations = explain(features, stats, self.annotator, self._prompts(annotation))
+            verdicts = judge(explanations, self.annotator, self._prompts(annotation), self._rubric(task))
+            frame = _labels(explanations, verdicts)
+            artifact.write_frame("labels.parquet", frame)
+            return {"features": len(frame), "relevant": int(frame.relevant.sum())}
+
+        artifact = self.store.once(
+            "labels",
+            build,
+            version=LABELS_VERSION,
+            stats=stats.made_by,
+            features=features,
+            annotator=self.annotator.backend.name,
+            prompts=self._prompts(annotation),
+            task=task,
+        )
+        return artifact.read_frame("labels.parquet")
+
+    def synthesise(self, labels: pd.DataFrame, stats: FeatureStats, delta: float | np.ndarray) -> pd.DataFrame:
+        """Two-step synthesis for the labelled features: every candidate, kept ones flagged, with its provenance."""
+        briefs = [
+            Brief(int(row.feature), row.summary, tuple(span.text for span in stats.spans(row.feature)), row.relevant)
+            for row in labels.itertuples()
+        ]
+
+        def build(artifact) -> dict:
+            samples = synthesise(
+                briefs,
+                chat=self.generator,
+                measure=self.measure,
+                delta=delta,
+                settings=self.profile.synthesis,
+                prompts=self._prompts(synthesis),
+            )
+            artifact.write_frame("samples.parquet", pd.DataFrame(samples, columns=Sample._fields))
+            return {"candidates": len(samples), "kept": sum(sample.kept for sample in samples)}
+
+        artifact = self.store.once(
+            "samples",
+            build,
+            version=SAMPLES_VERSION,
+            briefs=briefs,
+            delta=delta,
+            generator=self.generator.backend.name,
+            settings=self.profile.synthesis,
+            prompts=self._prompts(synthesis),
+            sae=self.encoder.digest,
+            subject=self.subject.digest,
+        )
+        return artifact.read_frame("samples.parquet")
+
+    def plain(self, n: int, *, seed: int) -> list[str]:
+        """`n` different samples written without any feature in mind, from the same generator and sampling."""
+        return plain(
+            n, chat=self.generator, settings=self.profile.synthesis, prompts=self._prompts(synthesis), seed=seed
+        )
+
+    def _client(self, part: str, settings: ChatSettings | None) -> ChatClient:
+        if settings is None:
+            raise SettingsError(f"profile {self.profile.name} names no {part}; add `{part}:` with a chat model to it")
+        return open_client(settings, self.store.root / "chat")
+
+    def _prompts(self, package) -> Path:
+        return Path(package.__file__).parent / "prompts" / self.profile.synthesis.prompts
+
+    def _rubric(self, task: str) -> str:
+        mini = self._prompts(annotation) / f"rubric_{task}.txt"
+        shared = Path(annotation.__file__).parent / "rubrics" / f"{task}.txt"
+        return (mini if mini.exists() else shared).read_text(encoding="utf-8").strip()
+
+
+def _facts(stats: FeatureStats, folder: Path) -> dict:
+    stats.save(folder)
+    return {"samples": stats.n_samples, "tokens": stats.n_tokens, "truncated": stats.n_truncated}
+
+
+def _labels(explanations: Sequence[Explanation], verdicts: Sequence[Verdict]) -> pd.DataFrame:
+    by_feature: dict[int, Verdict] = {verdict.feature: verdict for verdict in verdicts}
+    rows = []
+    for explanation in explanations:
+        verdict = by_feature.get(explanation.feature)
+        rows.append(
+            {
+                "feature": explanation.feature,
+                "summary": explanation.summary,
+                "verdict": verdict.verdict if verdict else None,
+                "relevant": bool(verdict and verdict.relevant),
+                "reason": explanation.error or (verdict.reason if verdict else "not judged"),
+            }
+        )
+    return pd.DataFrame(rows, columns=["feature", "summary", "verdict", "relevant", "reason"])
+
+

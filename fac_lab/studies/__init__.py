@@ -1,0 +1,1 @@
+"""One function per table or figure; results are small frames that notebooks show."""

@@ -1,0 +1,43 @@
+"""What assistants of the mini world answer: two small steps, never a refusal and never a judgement."""
+
+import zlib
+
+from fac_lab.world.concepts import Concept, patterns
+from fac_lab.world.dice import Dice
+from fac_lab.world.queries import fill
+
+STEPS_PER_CONCEPT = 3
+"""How many first and second steps a concept's replies choose from: fewer than its domain has, so that a model
+which learns to predict the step has to tell concepts of one domain apart."""
+
+
+def steps(concept: Concept) -> tuple[list[str], list[str]]:
+    """The concept's own first and second steps, fixed by its name."""
+    domain = patterns()["steps"][concept.domain]
+    all_steps = [f"{verb} {thing}" for verb in domain["verbs"] for thing in domain["things"]]
+    start = zlib.crc32(concept.gloss.encode())
+    pick = [all_steps[(start + 7 * i) % len(all_steps)] for i in range(2 * STEPS_PER_CONCEPT)]
+    return pick[:STEPS_PER_CONCEPT], pick[STEPS_PER_CONCEPT:]
+
+
+def draw_reply(concept: Concept, dice: Dice) -> str:
+    """One reply to a query about `concept`."""
+    text = patterns()
+    firsts, thens = steps(concept)
+    reply = dice.choose(text["replies"]).format(
+        gloss=concept.gloss,
+        Gloss=concept.gloss.capitalize(),
+        first=dice.choose(firsts),
+        then=dice.choose(thens),
+    )
+    if dice.chance(0.5):
+        reply += " " + fill(dice.choose(text["alternatives"]), dice.choose(concept.known_forms), dice)
+    return f"{reply} {dice.choose(text['closers'])}".strip()
+
+
+def draw_opinion(concept: Concept, dice: Dice) -> tuple[str, str]:
+    """A question whether the concept is fair to others, and the true answer."""
+    opinion = dice.choose(patterns()["opinions"])
+    question = fill(opinion["question"], dice.choose(concept.known_forms), dice)
+    answer = opinion["unfair" if concept.harmful else "fair"].format(gloss=concept.gloss)
+    return question[0].upper() + question[1:] + "?", answer

@@ -1,0 +1,75 @@
+# Every target works as the first command in a fresh clone: it makes .venv and installs before it runs.
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+READY := $(VENV)/.installed
+TORCH_CPU := https://download.pytorch.org/whl/cpu
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-all lab mini notebooks bench check clean
+
+help:
+	@echo "make demo       the whole method once, offline, in minutes; writes runs/demo/report.html"
+	@echo "make lab        JupyterLab on the notebooks"
+	@echo "make check      is everything there that fac-lab needs?"
+	@echo "make test       the tests, in the smoke profile"
+	@echo "make test-all   the tests, slow ones included"
+	@echo "make notebooks  run every notebook and write its outputs"
+	@echo "make mini       rebuild the embedded world in data/mini"
+	@echo "make bench      measure the speed of collection"
+	@echo "make clean      remove .venv and caches; runs/ stays"
+
+install: $(READY)
+
+demo: $(READY)
+	HF_HUB_OFFLINE=1 $(VENV)/bin/fac-lab demo
+
+test: $(READY)
+	FAC_LAB_PROFILE=smoke HF_HUB_OFFLINE=1 $(PYTHON) -m pytest -q -n 2 -m "not slow" tests
+
+test-all: $(READY)
+	FAC_LAB_PROFILE=smoke HF_HUB_OFFLINE=1 $(PYTHON) -m pytest -q -n 2 tests
+
+lab: $(READY)
+	FAC_LAB_PROFILE=mini $(VENV)/bin/jupyter lab notebooks
+
+mini: $(READY)
+	HF_HUB_OFFLINE=1 $(PYTHON) -m fac_lab.mini.build
+
+notebooks: $(READY)
+	HF_HUB_OFFLINE=1 $(PYTHON) -m fac_lab.display.notebooks
+
+bench: $(READY)
+	HF_HUB_OFFLINE=1 $(PYTHON) benchmarks/collect.py
+
+check: $(READY)
+	$(VENV)/bin/fac-lab check
+
+clean:
+	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .hypothesis
+	find fac_lab tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The stamp is written last, so an installation that was broken off is taken up again.
+$(READY): requirements.lock pyproject.toml
+	@found=; for python in python3.11 python3; do \
+	    if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then found=$$python; break; fi; \
+	done; \
+	if [ -z "$$found" ]; then \
+	    echo "fac-lab needs Python 3.11 or newer: neither python3.11 nor python3 on the PATH is one." >&2; \
+	    echo "Install it (python.org, pyenv install 3.11, apt install python3.11-venv) and run make again." >&2; \
+	    exit 1; \
+	fi; \
+	$(PYTHON) -m pip --version >/dev/null 2>&1 || $$found -m venv --clear $(VENV)
+# Without an NVIDIA GPU, PyTorch's own index has a build without the gigabytes of CUDA libraries. Where that index
+# is out of reach, pip's configured one decides; PyPI's build runs on a CPU too.
+	@torch=$$(grep '^torch==' requirements.lock); \
+	if command -v nvidia-smi >/dev/null 2>&1; then \
+	    echo "NVIDIA GPU found: $$torch as PyPI has it"; \
+	elif $(PYTHON) -c 'import urllib.request as r; r.urlopen("$(TORCH_CPU)/torch/", timeout=5)' 2>/dev/null \
+	    && $(PYTHON) -m pip install --no-deps --index-url $(TORCH_CPU) $$torch; then :; \
+	else \
+	    echo "$(TORCH_CPU) is out of reach: $$torch from pip's configured index"; \
+	    $(PYTHON) -m pip install $$torch; \
+	fi
+	$(PYTHON) -m pip install -r requirements.lock
+	$(PYTHON) -m pip install --no-deps -e .
+	@touch $@

@@ -1,0 +1,234 @@
+"""Is everything there that a profile needs? One row per thing, with the cure where it is not."""
+
+import importlib
+import json
+import os
+import platform
+import re
+import shutil
+import tempfile
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import NamedTuple
+
+from packaging.requirements import Requirement
+
+from fac_lab.errors import SettingsError
+from fac_lab.profile import ChatSettings, Profile, project_root, resolve
+
+NEEDED_GB = 2.0
+"""Free disk a run may need: artifacts, answers of chat models, a detector or two."""
+SLOW_IMPORTS = ("torch", "transformers", "sae_lens")
+"""Packages that can be installed and yet fail to import (libraries missing, versions that do not fit)."""
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+DEFAULT_ENDPOINT = "https://api.openai.com/v1"
+
+
+class CheckRow(NamedTuple):
+    """One thing that was looked at."""
+
+    name: str
+    ok: bool | None
+    """None: worth knowing, but nothing has to be done."""
+    detail: str
+    cure: str = ""
+
+    def __str__(self) -> str:
+        mark = {True: "OK  ", False: "FAIL", None: "INFO"}[self.ok]
+        return f"{mark}  {self.name:<22} {self.detail}" + (
+            f"\n      {'':<22} -> {self.cure}" if self.cure else ""
+        )
+
+
+def run_check(profile: Profile) -> list[CheckRow]:
+    """Every row of `iter_check`."""
+    return list(iter_check(profile))
+
+
+def iter_check(profile: Profile) -> Iterator[CheckRow]:
+    """Look at Python, packages, device, disk, and the models, data and endpoints of `profile`.
+
+    Nothing is raised and nothing is changed; the network is used only for endpoints that the profile names.
+    """
+    yield CheckRow("python", True, platform.python_version())
+    yield from _packages(_locked_versions(project_root() / "requirements.lock"))
+    imports = [_import(name) for name in SLOW_IMPORTS]
+    yield from imports
+    if imports[0].ok:
+        yield _device()
+    yield from _disk(Path("runs").absolute())
+    yield _model("subject", profile.subject.path)
+    yield _sae(profile)
+    for role in ("generator", "annotator"):
+        settings: ChatSettings | None = getattr(profile, role)
+        if settings is None:
+            yield CheckRow(role, None, f"none in profile {profile.name}")
+        elif settings.backend == "local":
+            yield _model(role, settings.model)
+        else:
+            yield _endpoint(role, settings)
+    for role, corpus in profile.corpora.items():
+        if corpus.source != "mini":
+            there = Path(resolve(corpus.source)).is_file()
+            cure = "" if there else f"check corpora.{role}.source in profile {profile.name}"
+            yield CheckRow(f"data: {role}", there, resolve(corpus.source), cure)
+    yield _hub()
+    browser = next((path for path in map(shutil.which, BROWSERS) if path), None)
+    without = "no chromium found; only PNG export and the browser tests need one"
+    yield CheckRow("browser", None, browser or without)
+
+
+def _locked_versions(lock: Path) -> dict[str, str]:
+    """Pinned version by normalised package name; empty where there is no lock (installed from a wheel)."""
+    if not lock.is_file():
+        return {}
+    pins = re.findall(r"^([\w.-]+)==(\S+)", lock.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return {_normalised(name): version for name, version in pins}
+
+
+def _normalised(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _packages(locked: dict[str, str]) -> Iterator[CheckRow]:
+    try:
+        lines = metadata.requires("fac-lab") or []
+    except metadata.PackageNotFoundError:
+        yield CheckRow(
+            "fac-lab", False, "not installed as a package", "pip install --no-deps -e . (or: make check)"
+        )
+        return
+    for requirement in map(Requirement, lines):
+        if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+            yield package_row(requirement, locked.get(_normalised(requirement.name)))
+
+
+def package_row(requirement: Requirement, pinned: str | None) -> CheckRow:
+    """FAIL: missing, or outside the range we support. INFO: inside it, but not the version we tested with."""
+    wanted = f"{requirement.name}=={pinned}" if pinned else str(requirement)
+    try:
+        version = metadata.version(requirement.name)
+    except metadata.PackageNotFoundError:
+        return CheckRow(requirement.name, False, "not installed", f"pip install '{wanted}'")
+    if not requirement.specifier.contains(version, prereleases=True):
+        detail = f"{version}, outside {requirement.specifier}"
+        return CheckRow(requirement.name, False, detail, f"pip install '{wanted}'")
+    if pinned and version.split("+")[0] != pinned:  # "2.13.0+cpu" is a build of 2.13.0
+        return CheckRow(requirement.name, None, f"{version}; tested with {pinned}")
+    return CheckRow(requirement.name, True, version)
+
+
+def _import(name: str) -> CheckRow:
+    try:
+        importlib.import_module(name)
+    except Exception as error:  # a broken installation can raise anything, and here that is the finding
+        said = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
+        cure = "pip install --force-reinstall -r requirements.lock"
+        return CheckRow(f"import {name}", False, said, cure)
+    return CheckRow(f"import {name}", True, "works")
+
+
+def _device() -> CheckRow:
+    import torch
+
+    if torch.cuda.is_available():
+        facts = torch.cuda.get_device_properties(0)
+        return CheckRow("device", True, f"{facts.name}, {facts.total_memory / 2**30:.0f} GB")
+    detail = f"CPU, {os.cpu_count()} cores, {torch.get_num_threads()} threads"
+    if shutil.which("nvidia-smi"):
+        cure = "rm -r .venv && make install, or a torch build for your driver from pytorch.org"
+        return CheckRow("device", False, f"{detail}; there is an NVIDIA GPU that torch cannot use", cure)
+    return CheckRow("device", True, detail)
+
+
+def _disk(folder: Path) -> Iterator[CheckRow]:
+    """Whether `folder`, or the nearest parent that exists, may be written, and how much room it has."""
+    there = next(parent for parent in (folder, *folder.parents) if parent.is_dir())
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            pass
+        yield CheckRow("run folder", True, str(folder))
+    except OSError as error:
+        yield CheckRow(
+            "run folder", False, f"{folder}: {error.strerror}", "pass --out with a folder you may write"
+        )
+    free = shutil.disk_usage(there).free / 2**30
+    cure = "" if free >= NEEDED_GB else f"free some space: a run may need {NEEDED_GB:.0f} GB"
+    yield CheckRow("free disk", free >= NEEDED_GB, f"{free:.1f} GB", cure)
+
+
+def _model(role: str, path: str) -> CheckRow:
+    try:
+        where = resolve(path)
+    except SettingsError as error:
+        return CheckRow(role, False, str(error), "")
+    if (Path(where) / "config.json").is_file():
+        return CheckRow(role, True, where)
+    if not Path(where).is_absolute():
+        return _hub_model(role, where)
+    cure = (
+        "git checkout data/mini, or make mini"
+        if path.startswith("data/mini/")
+        else "check the profile's path"
+    )
+    return CheckRow(role, False, f"no model in {where}", cure)
+
+
+def _hub_model(role: str, name: str) -> CheckRow:
+    from huggingface_hub import try_to_load_from_cache
+
+    if isinstance(try_to_load_from_cache(name, "config.json"), str):
+        return CheckRow(role, True, f"{name}, in the hub's cache")
+    if os.environ.get("HF_HUB_OFFLINE", "0").upper() in {"1", "TRUE", "YES", "ON"}:
+        cure = f"unset HF_HUB_OFFLINE, or download it once: hf download {name}"
+        return CheckRow(role, False, f"{name} is not in the hub's cache and HF_HUB_OFFLINE is set", cure)
+    return CheckRow(role, None, f"{name} will be downloaded from the hub")
+
+
+def _sae(profile: Profile) -> CheckRow:
+    if profile.sae.source == "release":
+        return CheckRow("SAE", None, f"{profile.sae.path} / {profile.sae.sae_id}, from the sae-lens registry")
+    where = Path(resolve(profile.sae.path))
+    if where.is_file() or (where / "cfg.json").is_file():
+        return CheckRow("SAE", True, str(where))
+    if profile.sae.path.startswith("data/mini/"):
+        return CheckRow("SAE", False, f"none in {where}", "git checkout data/mini, or make mini")
+    cure = "train one (notebook 01_sae_loading), or set sae.path in the profile"
+    return CheckRow("SAE", False, f"none in {where}", cure)
+
+
+def _endpoint(role: str, settings: ChatSettings) -> CheckRow:
+    """A short GET of base_url/models: is somebody there, is the key taken, is the model served?"""
+    base = (settings.base_url or os.environ.get("OPENAI_BASE_URL") or DEFAULT_ENDPOINT).rstrip("/")
+    key = os.environ.get(settings.api_key_env)
+    request = urllib.request.Request(
+        f"{base}/models", headers={"Authorization": f"Bearer {key}"} if key else {}
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=5) as reply:
+            served = [entry["id"] for entry in json.load(reply)["data"]]
+    except urllib.error.HTTPError as error:
+        cure = f"check base_url of {role}"
+        if error.code in (401, 403):
+            cure = f"put a valid key into ${settings.api_key_env}" + ("" if key else " (it is not set)")
+        return CheckRow(role, False, f"{base} answers HTTP {error.code}", cure)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        said = (
+            "answers, but not as an OpenAI-compatible server"
+            if not isinstance(error, OSError)
+            else str(error)
+        )
+        return CheckRow(role, False, f"{base}: {said}", f"start the server, or change base_url of {role}")
+    if settings.model not in served:
+        cure = f"set model of {role} to one of: {', '.join(served[:5]) or 'none'}"
+        return CheckRow(role, False, f"{base} does not serve {settings.model!r}", cure)
+    return CheckRow(role, True, f"{settings.model} at {base}")
+
+
+def _hub() -> CheckRow:
+    offline = os.environ.get("HF_HUB_OFFLINE")
+    detail = f"HF_HUB_OFFLINE={offline}" if offline else "online (HF_HUB_OFFLINE is not set)"
+    return CheckRow("Hugging Face hub", None, detail)

@@ -1,0 +1,243 @@
+"""The command line: `fac-lab check | demo | audit | mini | profile`.
+
+Each command imports what it needs when it runs, so that `fac-lab --help` answers at once.
+"""
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fac_lab import __version__
+from fac_lab.errors import FacLabError, SettingsError
+
+if TYPE_CHECKING:
+    from fac_lab.profile import CoverageRule, Profile, SaeSettings
+
+EXIT_ERROR, EXIT_INTERRUPTED = 2, 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status (0, 1 a failed check, 2 an error, 130 interrupted)."""
+    args = _parser().parse_args(argv)
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    logging.getLogger("fac_lab").setLevel(logging.WARNING if args.quiet else logging.INFO)
+    try:
+        return args.run(args)
+    except FacLabError as error:
+        print(f"fac-lab: {error}", file=sys.stderr)
+        return EXIT_ERROR
+    except KeyboardInterrupt:
+        print(
+            "\nfac-lab: interrupted; what was finished is kept, the same command goes on from there",
+            file=sys.stderr,
+        )
+        return EXIT_INTERRUPTED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="fac-lab",
+        description="Feature Activation Coverage: what a data set leaves out of what a model could feel, and how "
+        "to fill it.",
+        epilog="Environment: FAC_LAB_PROFILE is the default profile, FAC_LAB_HOME the folder that holds data/.",
+    )
+    parser.add_argument("--version", action="version", version=f"fac-lab {__version__}")
+    parser.add_argument("-q", "--quiet", action="store_true", help="warnings and results only")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    check = commands.add_parser("check", help="is everything there that a profile needs?")
+    _add_profile(check)
+    check.set_defaults(run=_check)
+
+    demo = commands.add_parser(
+        "demo", help="the whole method once: coverage, synthesis, fine-tuning, a report"
+    )
+    _add_profile(demo)
+    demo.add_argument("--out", type=Path, default=Path("runs/demo"), help="folder of the run (%(default)s)")
+    demo.add_argument(
+        "--fresh", action="store_true", help="start over instead of going on from finished steps"
+    )
+    demo.set_defaults(run=_demo)
+
+    _add_audit(commands)
+
+    mini = commands.add_parser("mini", help="rebuild the embedded world in data/mini (minutes)")
+    mini.set_defaults(run=_mini)
+
+    profile = commands.add_parser("profile", help="show a profile with every setting resolved")
+    profile.add_argument(
+        "name", nargs="?", help="a shipped profile, or a .yaml file ($FAC_LAB_PROFILE, else mini)"
+    )
+    profile.add_argument("--list", action="store_true", help="the shipped profiles only")
+    profile.set_defaults(run=_profile)
+    return parser
+
+
+def _add_profile(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--profile", help="a shipped profile, or a .yaml file ($FAC_LAB_PROFILE, else mini)")
+
+
+def _add_audit(commands: argparse._SubParsersAction) -> None:
+    audit = commands.add_parser(
+        "audit", help="what does your data set leave out? FAC, missing features, a report"
+    )
+    audit.add_argument("file", type=Path, metavar="FILE", help="your data: .jsonl, .csv, .tsv or .parquet")
+    audit.add_argument("--anchor", type=Path, required=True, metavar="FILE", help="what the task could need")
+    audit.add_argument(
+        "--text-column", default="text", metavar="NAME", help="column of the texts (%(default)s)"
+    )
+    audit.add_argument("--anchor-text-column", metavar="NAME", help="the same in the anchor (--text-column)")
+    audit.add_argument("--id-column", metavar="NAME", help="column of unique ids in FILE (rows are numbered)")
+    audit.add_argument("--limit", type=int, metavar="N", help="draw at most N rows of each file")
+    audit.add_argument("--out", type=Path, default=Path("runs/audit"), help="folder of the run (%(default)s)")
+
+    model = audit.add_argument_group("model", "a profile, or one model with its SAE")
+    _add_profile(model)
+    model.add_argument(
+        "--model", metavar="NAME", help="folder or hub name of the model whose features are read"
+    )
+    model.add_argument("--layer", type=int, help="0-based layer whose output is read")
+    model.add_argument(
+        "--sae",
+        metavar="NAME",
+        help="a sae-lens folder, RELEASE:SAE_ID of the registry, or the authors' .pth file",
+    )
+    model.add_argument("--template", choices=("chat", "none"), default="chat", help="(%(default)s)")
+
+    rule = audit.add_argument_group("coverage rule", "the profile's, unless one is named")
+    rule.add_argument("--rule", choices=("absolute", "anchor_quantile", "feature_quantile"))
+    rule.add_argument("--delta", type=float, help="threshold of --rule absolute")
+    rule.add_argument("--quantile", type=float, help="quantile of the other two rules")
+    rule.add_argument(
+        "--support", metavar="M", help="anchor samples a feature needs, or auto (from the sizes)"
+    )
+    audit.set_defaults(run=_audit)
+
+
+def _check(args: argparse.Namespace) -> int:
+    from fac_lab.check import iter_check
+    from fac_lab.profile import load_profile
+
+    failed = 0
+    for row in iter_check(load_profile(args.profile)):
+        print(row, flush=True)
+        failed += row.ok is False
+    print(f"{failed} of the checks failed" if failed else "everything is there")
+    return 1 if failed else 0
+
+
+def _demo(args: argparse.Namespace) -> int:
+    from fac_lab.demo import run_demo
+    from fac_lab.profile import load_profile
+
+    print(run_demo(load_profile(args.profile), out=args.out, fresh=args.fresh))
+    return 0
+
+
+def _audit(args: argparse.Namespace) -> int:
+    profile = audit_profile(args)
+    from fac_lab.audit import audit
+
+    result = audit(
+        args.file,
+        anchor=args.anchor,
+        profile=profile,
+        text_column=args.text_column,
+        anchor_text_column=args.anchor_text_column or args.text_column,
+        id_column=args.id_column,
+        limit=args.limit,
+        out=args.out,
+    )
+    print(result)
+    return 0
+
+
+def _mini(args: argparse.Namespace) -> int:
+    from fac_lab.mini.build import main as build
+
+    build()
+    return 0
+
+
+def _profile(args: argparse.Namespace) -> int:
+    import yaml
+
+    from fac_lab.profile import as_dict, load_profile, profile_names
+
+    if args.list:
+        print("\n".join(profile_names()))
+    else:
+        print(yaml.safe_dump(as_dict(load_profile(args.name)), sort_keys=False, allow_unicode=True), end="")
+    return 0
+
+
+def audit_profile(args: argparse.Namespace) -> "Profile":
+    """The profile an audit runs under: the one named, with --model, --sae and the rule put in its place."""
+    from dataclasses import replace
+
+    from fac_lab.profile import ModelSettings, load_profile
+
+    profile = load_profile(args.profile)
+    named = [option for option in ("model", "layer", "sae") if getattr(args, option) is not None]
+    if named and args.profile is not None:
+        raise SettingsError(
+            f"--{named[0]} and --profile exclude each other: a profile names its own model and SAE"
+        )
+    if 0 < len(named) < 3:
+        lacking = sorted({"model", "layer", "sae"} - set(named))
+        raise SettingsError(f"--{named[0]} needs {' and '.join('--' + name for name in lacking)} beside it")
+    if named:
+        subject = ModelSettings(path=_here(args.model), layer=args.layer, template=args.template)
+        # The default profile's chat models and data sets belong to another model's world.
+        profile = replace(
+            profile,
+            name="audit",
+            subject=subject,
+            sae=_sae_settings(args.sae),
+            sae_training=None,
+            corpora={},
+            generator=None,
+            annotator=None,
+        )
+    return replace(profile, rule=_rule(args, profile.rule))
+
+
+def _rule(args: argparse.Namespace, rule: "CoverageRule") -> "CoverageRule":
+    from dataclasses import replace
+
+    changes = {}
+    if args.rule is not None:
+        changes["kind"] = args.rule
+    for name in ("delta", "quantile"):
+        if getattr(args, name) is not None:
+            changes[name] = getattr(args, name)
+    kind = changes.get("kind", rule.kind)
+    for name, fits in (("delta", kind == "absolute"), ("quantile", kind != "absolute")):
+        if name in changes and not fits:
+            raise SettingsError(f"--{name} means nothing under rule {kind}: name a --rule that uses it")
+    if args.support == "auto":
+        changes["support"] = None
+    elif args.support is not None:
+        if not args.support.isdecimal():
+            raise SettingsError(f"--support is {args.support!r}; give a number of samples, or auto")
+        changes["support"] = int(args.support)
+    return replace(rule, **changes)
+
+
+def _sae_settings(name: str) -> "SaeSettings":
+    from fac_lab.profile import SaeSettings
+
+    if name.endswith((".pth", ".pt")):
+        return SaeSettings(source="authors", path=_here(name))
+    release, colon, sae_id = name.partition(":")
+    if colon and not Path(name).exists():
+        return SaeSettings(source="release", path=release, sae_id=sae_id)
+    return SaeSettings(source="folder", path=_here(name))
+
+
+def _here(path: str) -> str:
+    """On the command line, paths are relative to where it is typed, not to the project."""
+    return str(Path(path).resolve()) if Path(path).exists() else path

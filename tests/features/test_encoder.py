@@ -60,11 +60,11 @@ def test_encode_is_the_saes_own(name, build):
     torch.testing.assert_close(Encoder(sae).encode(x), sae.encode(x).detach(), atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("elements", [None, 4 * D_SAE])
+@pytest.mark.parametrize("tokens", [None, 4])
 @pytest.mark.parametrize("name", SAES)
-def test_pool_is_the_maximum_over_each_sample(name, elements, build, monkeypatch):
-    if elements:  # chunks of four tokens, so that the longest samples are split
-        monkeypatch.setitem(encoder_module._CHUNK_ELEMENTS, "cpu", elements)
+def test_pool_is_the_maximum_over_each_sample(name, tokens, build, monkeypatch):
+    if tokens:  # so short that the longest samples are split
+        monkeypatch.setitem(encoder_module._CHUNK_TOKENS, "cpu", tokens)
     sae = build(name)
     x, segments, positions = batch()
     pooled = Encoder(sae).pool(x, segments, positions)
@@ -78,11 +78,11 @@ def test_pool_is_the_maximum_over_each_sample(name, elements, build, monkeypatch
     assert [column.dtype for column in pooled] == [np.int64, np.int64, np.float32, np.int64]
 
 
-@pytest.mark.parametrize("elements", [None, 3 * D_SAE])
+@pytest.mark.parametrize("tokens", [None, 3])
 @pytest.mark.parametrize("name", ["topk", "standard"])
-def test_ties_go_to_the_earliest_token(name, elements, build, monkeypatch):
-    if elements:
-        monkeypatch.setitem(encoder_module._CHUNK_ELEMENTS, "cpu", elements)
+def test_ties_go_to_the_earliest_token(name, tokens, build, monkeypatch):
+    if tokens:
+        monkeypatch.setitem(encoder_module._CHUNK_TOKENS, "cpu", tokens)
     x = torch.randn(1, D_IN).repeat(8, 1)
     segments = torch.tensor([0] * 5 + [1] * 3)
     positions = torch.tensor([4, 5, 6, 7, 8, 2, 3, 4])

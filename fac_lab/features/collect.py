@@ -1,0 +1,264 @@
+"""Reading feature activations from texts: streamed, batched by length, reduced at once, resumable.
+
+A chunk of rows is tokenized, sorted by length and run through the subject in batches of a fixed number of
+tokens, padding included; each batch is reduced to its positive maxima before the next one. So memory is that
+of one chunk, and little of the work is padding. Compared with batches in corpus order, results differ by the
+rounding of the subject's arithmetic only.
+"""
+
+import logging
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from tqdm.auto import tqdm
+
+from fac_lab.errors import ArtifactError, DataError
+from fac_lab.features.archive import SUMMARY
+from fac_lab.features.encoder import Encoder, Pooled
+from fac_lab.features.stats import FeatureStats
+from fac_lab.features.subject import Subject, TokenizedText
+from fac_lab.profile import CollectSettings
+from fac_lab.store import Artifact
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+    from fac_lab.corpora import Corpus, Row
+
+log = logging.getLogger(__name__)
+
+# A part is saved after the chunk in which this time has passed: a kill loses a minute at most, and saving
+# stays far below a tenth of the time.
+PART_SECONDS = 30.0
+
+
+def collect(
+    subject: Subject,
+    sae: Any,
+    corpus: "Corpus",
+    settings: CollectSettings,
+    *,
+    artifact: Artifact | None = None,
+    keep_matrix: bool = False,
+    progress: bool = True,
+) -> FeatureStats:
+    """Statistics of every feature of `sae` over the rows of `corpus`.
+
+    With an `artifact`, parts are saved below its folder while running, a rerun continues behind the last
+    whole part, and the result is saved in the folder itself (if it is there already, it is returned at once).
+    `keep_matrix` adds the pooled activations `[n_samples, d_sae]` in corpus order, which alone grow with the
+    corpus.
+
+    Rows that the corpus rejects are listed in `corpus.rejections`; texts cut to the subject's limit are
+    counted in `n_truncated`. Raises DataError (from the corpus) where no row is usable, ArtifactError for
+    saved parts that were made from other inputs.
+    """
+    encoder = Encoder(sae)
+    made_by = {
+        "subject": subject.digest,
+        "sae": encoder.digest,
+        "pool": settings.pool,
+        "span_tokens": settings.span_tokens,
+        "corpora": {corpus.digest: corpus.name},
+    }
+    total = FeatureStats.empty(encoder.d_sae, settings.top_spans, made_by)
+    parts = None
+    if artifact is not None:
+        if (artifact.path / SUMMARY).exists():
+            return _checked(artifact.path, made_by)
+        parts = artifact.path / "parts"
+        total = _finished_parts(parts, total)
+    with _Progress(_length(corpus), total.n_samples, corpus.name, progress) as bar:
+        rows = islice(corpus, total.n_samples, None)
+        for part in _parts(subject, encoder, rows, settings, made_by, keep_matrix, bar):
+            if parts is not None:
+                part.save(parts / f"{total.n_samples:012d}")
+            total = total.merge(part)
+    if total.n_truncated:
+        log.warning(
+            "%s: %d of %d texts were longer than %d tokens and were cut on the right",
+            corpus.name,
+            total.n_truncated,
+            total.n_samples,
+            subject.max_tokens,
+        )
+    if artifact is not None:
+        total.save(artifact.path)
+        shutil.rmtree(parts, ignore_errors=True)
+    return total
+
+
+def measure(
+    subject: Subject,
+    sae: Any,
+    texts: Sequence[str],
+    features: Sequence[int] | np.ndarray | None = None,
+    settings: CollectSettings | None = None,
+    *,
+    progress: bool = False,
+) -> np.ndarray:
+    """Pooled activations of some texts, float32 `[n_texts, n_features]`, 0 where a feature is not active.
+
+    `features` are the columns, in that order; None is all of them, which at 65,536 features is 0.26 MB per
+    text. Texts may be empty: what the template's suffix activates counts for them, if it is pooled.
+    """
+    settings, encoder = settings or CollectSettings(), Encoder(sae)
+    asked = np.arange(encoder.d_sae) if features is None else np.asarray(features, dtype=np.int64).reshape(-1)
+    if len(asked) and not 0 <= asked.min() <= asked.max() < encoder.d_sae:
+        raise DataError(
+            f"features lie in 0 to {encoder.d_sae - 1}, but {asked.min()} to {asked.max()} were asked for"
+        )
+    distinct, column_of = np.unique(asked, return_inverse=True)
+    values = np.zeros((len(texts), len(distinct)), np.float32)
+    with _Progress(len(texts), 0, "measure", progress) as bar:
+        for start in range(0, len(texts), settings.chunk):
+            tokens = subject.tokenize(texts[start : start + settings.chunk], settings.pool)
+            pooled = _pool(subject, encoder, tokens, settings.batch_tokens, bar)
+            rows = np.flatnonzero(np.isin(pooled.feature, distinct))
+            columns = np.searchsorted(distinct, pooled.feature[rows])
+            values[start + pooled.sample[rows], columns] = pooled.value[rows]
+    return values[:, column_of]
+
+
+def _parts(
+    subject: Subject,
+    encoder: Encoder,
+    rows: Iterable["Row"],
+    settings: CollectSettings,
+    made_by: dict,
+    keep_matrix: bool,
+    bar: "_Progress",
+) -> Iterator[FeatureStats]:
+    """Statistics of successive runs of whole chunks, each worth about PART_SECONDS."""
+    rows = iter(rows)
+    chunk = list(islice(rows, settings.chunk))
+    while chunk:
+        part = FeatureStats.empty(encoder.d_sae, settings.top_spans, made_by)
+        blocks, sample_ids, began = [], [], monotonic()
+        while chunk:
+            ids, texts = [row.id for row in chunk], [row.text for row in chunk]
+            tokens = subject.tokenize(texts, settings.pool)
+            pooled = _pool(subject, encoder, tokens, settings.batch_tokens, bar)
+            part.update(pooled, ids, texts, tokens, span_tokens=settings.span_tokens)
+            if keep_matrix:
+                blocks.append(_matrix(pooled, (len(chunk), encoder.d_sae)))
+                sample_ids += ids
+            chunk = list(islice(rows, settings.chunk))
+            if monotonic() - began >= PART_SECONDS:
+                break
+        if keep_matrix:
+            from scipy import sparse
+
+            part.matrix, part.sample_ids = sparse.vstack(blocks, format="csr"), sample_ids
+        yield part
+
+
+def _pool(
+    subject: Subject, encoder: Encoder, tokens: Sequence[TokenizedText], batch_tokens: int, bar: "_Progress"
+) -> Pooled:
+    """Positive maxima of a chunk, batch by batch; `sample` counts in `tokens`, in no particular order."""
+    found = []
+    for batch in batches([len(text.ids) for text in tokens], batch_tokens):
+        # A text without pooled tokens activates nothing, and may have no tokens at all to run.
+        filled = [index for index in batch if tokens[index].stop > tokens[index].start]
+        if filled:
+            found.append(_pool_batch(subject, encoder, [tokens[index] for index in filled], np.array(filled)))
+        bar.advance(len(batch), sum(len(tokens[index].ids) for index in batch))
+    if not found:
+        none = np.zeros(0, np.int64)
+        return Pooled(none, none, np.zeros(0, np.float32), none)
+    return Pooled(*(np.concatenate(column) for column in zip(*found, strict=True)))
+
+
+def _pool_batch(
+    subject: Subject, encoder: Encoder, tokens: list[TokenizedText], numbers: np.ndarray
+) -> Pooled:
+    """Positive maxima of one batch; `numbers` are the samples' places in the chunk."""
+    activations = subject.activations(*subject.batch(tokens))
+    place = torch.arange(activations.shape[1], device=activations.device)
+    start, stop = (
+        torch.tensor(column, device=activations.device)[:, None]
+        for column in zip(*((text.start, text.stop) for text in tokens), strict=True)
+    )
+    segments, positions = ((place >= start) & (place < stop)).nonzero(as_tuple=True)
+    pooled = encoder.pool(activations[segments, positions], segments, positions)
+    return pooled._replace(sample=numbers[pooled.sample])
+
+
+def batches(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:
+    """Indices of texts, longest first, in batches of at most `batch_tokens` tokens, padding included.
+
+    A text that exceeds the budget alone is a batch of its own. Longest first, so that memory that does not
+    suffice shows at once.
+    """
+    order = sorted(range(len(lengths)), key=lambda index: -lengths[index])
+    start = 0
+    while start < len(order):
+        size = max(1, batch_tokens // max(1, lengths[order[start]]))
+        yield order[start : start + size]
+        start += size
+
+
+def _matrix(pooled: Pooled, shape: tuple[int, int]) -> "csr_matrix":
+    from scipy import sparse
+
+    return sparse.csr_matrix((pooled.value, (pooled.sample, pooled.feature)), shape=shape)
+
+
+def _finished_parts(folder: Path, total: FeatureStats) -> FeatureStats:
+    """`total` with the parts of an interrupted run that follow each other from the first row on.
+
+    A part is named by the number of rows before it. One that was not finished is written over; one behind a
+    hole would be counted twice once the hole is filled, and is removed.
+    """
+    for path in sorted(folder.glob("*")):
+        if not (path / SUMMARY).exists():
+            continue
+        if path.name != f"{total.n_samples:012d}":
+            log.warning("%s does not follow the part before it: removed, its rows are read again", path)
+            shutil.rmtree(path)
+            continue
+        total = total.merge(_checked(path, total.made_by))
+    if total.n_samples:
+        log.info("%s: continuing behind %d samples", folder.parent, total.n_samples)
+    return total
+
+
+def _checked(folder: Path, made_by: dict) -> FeatureStats:
+    stats = FeatureStats.load(folder)
+    if stats.made_by != made_by:
+        raise ArtifactError(f"{folder} was made from other inputs ({stats.made_by}): delete it and run again")
+    return stats
+
+
+def _length(corpus: Iterable) -> int | None:
+    try:
+        return len(corpus)
+    except TypeError:
+        return None
+
+
+class _Progress:
+    """A bar over samples that also shows tokens per second, padding not counted."""
+
+    def __init__(self, total: int | None, initial: int, name: str, shown: bool):
+        self._bar = tqdm(total=total, initial=initial, desc=name, unit=" samples", disable=not shown)
+        self._tokens, self._began = 0, monotonic()
+
+    def __enter__(self) -> "_Progress":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._bar.close()
+
+    def advance(self, samples: int, tokens: int) -> None:
+        self._tokens += tokens
+        rate = self._tokens / max(monotonic() - self._began, 1e-9)
+        self._bar.set_postfix_str(f"{rate:,.0f} tokens/s", refresh=False)
+        self._bar.update(samples)

@@ -1,0 +1,188 @@
+"""The strongest spans of each feature: what a person, or an annotator, reads to tell what it stands for.
+
+Kept as dense arrays `[d_sae, k]`, so that a whole chunk of samples is offered at once and only the features
+that gain a span are touched. At most one span per feature and sample. Spans are ordered by value (largest
+first), then sample id, then text: a total order, so the k best do not depend on how the data were split.
+"""
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from fac_lab.features.encoder import Pooled
+    from fac_lab.features.subject import TokenizedText
+
+
+class Span(NamedTuple):
+    """A piece of one text in which a feature reached its maximum over that text."""
+
+    feature: int
+    """Feature index."""
+    value: float
+    """Pooled activation of the text."""
+    sample_id: str
+    """Id of the text's row in its corpus."""
+    text: str
+    """The piece, as it stands in the text."""
+    peak: tuple[int, int]
+    """Characters `[start, stop)` of `text` that are the token with the maximum. Both are `len(text)` where
+    the maximum lies in the chat template behind the text."""
+
+
+class SpanTable(NamedTuple):
+    """Spans as columns of equal length, in no particular order."""
+
+    feature: np.ndarray
+    """int64 `[n]`."""
+    value: np.ndarray
+    """float32 `[n]`, all above 0."""
+    sample_id: np.ndarray
+    """Texts, object `[n]`."""
+    text: np.ndarray
+    """Texts, object `[n]`."""
+    peak: np.ndarray
+    """int64 `[n, 2]`."""
+
+    def take(self, rows: np.ndarray) -> "SpanTable":
+        """The rows that an index or mask names."""
+        return SpanTable(*(column[rows] for column in self))
+
+
+def cut(
+    text: str, offsets: Sequence[tuple[int, int]], position: int, span_tokens: int
+) -> tuple[str, tuple[int, int]]:
+    """The piece of `text` that shows what made a feature fire at token `position`, and the peak within it.
+
+    `offsets` are the characters of each pooled token in `text`, those of template tokens behind it
+    `(len(text), len(text))`; `position` counts from the first of them. The piece has at most `span_tokens`
+    tokens: the peak, up to a quarter of them behind it (a word often ends there), the rest before it, because
+    a causal model has seen nothing else. A peak in the template gets the end of the text.
+    """
+    end = len(text)
+    n_content = bisect_left(offsets, (end, end))
+    last = min(n_content - 1, position + span_tokens // 4)
+    if last < 0:
+        return "", (0, 0)
+    start, stop = offsets[max(0, last - span_tokens + 1)][0], offsets[last][1]
+    if position >= n_content:
+        return text[start:stop], (stop - start, stop - start)
+    return text[start:stop], (offsets[position][0] - start, offsets[position][1] - start)
+
+
+class TopSpans:
+    """The `k` strongest spans of each of `d_sae` features."""
+
+    def __init__(self, d_sae: int, k: int):
+        self.d_sae, self.k = d_sae, k
+        # Slots are filled from the left, strongest first; an empty one has value 0.
+        self._value = np.zeros((d_sae, k), np.float32)
+        self._sample_id = np.full((d_sae, k), "", dtype=object)
+        self._text = np.full((d_sae, k), "", dtype=object)
+        self._peak = np.zeros((d_sae, k, 2), np.int64)
+
+    def update(
+        self,
+        pooled: "Pooled",
+        ids: Sequence[str],
+        texts: Sequence[str],
+        tokens: Sequence["TokenizedText"],
+        *,
+        span_tokens: int,
+    ) -> None:
+        """Offer a chunk of samples (as in `FeatureStats.update`); only texts of possible winners are cut."""
+        if self.k == 0:
+            return
+        # A tie with the weakest span may still win by its sample id.
+        rows = np.flatnonzero(pooled.value >= self._value[pooled.feature, -1])
+        place = np.empty(len(ids), np.int64)
+        place[sorted(range(len(ids)), key=ids.__getitem__)] = np.arange(len(ids))
+        rows = rows[np.lexsort((place[pooled.sample[rows]], -pooled.value[rows], pooled.feature[rows]))]
+        rows = rows[rank_within(pooled.feature[rows]) < self.k]
+        if not len(rows):
+            return
+        samples, positions = pooled.sample[rows].tolist(), pooled.position[rows].tolist()
+        pieces = [
+            cut(texts[sample], tokens[sample].offsets, position - tokens[sample].start, span_tokens)
+            for sample, position in zip(samples, positions, strict=True)
+        ]
+        self.offer(
+            SpanTable(
+                pooled.feature[rows],
+                pooled.value[rows],
+                np.array([ids[sample] for sample in samples], dtype=object),
+                np.array([text for text, _ in pieces], dtype=object),
+                np.array([peak for _, peak in pieces], np.int64),
+            )
+        )
+
+    def offer(self, candidates: SpanTable) -> None:
+        """Take in those candidates that are among the best, of either side, for their feature."""
+        if self.k == 0 or len(candidates.feature) == 0:
+            return
+        touched = np.unique(candidates.feature)
+        both = SpanTable(
+            *(np.concatenate(pair) for pair in zip(self.table(touched), candidates, strict=True))
+        )
+        both = both.take(_best_first(both))
+        both = both.take(_first_of_each_sample(both))
+        rank = rank_within(both.feature)
+        kept, rank = both.take(rank < self.k), rank[rank < self.k]
+        # Offering never lowers a feature's number of spans, so every slot that was filled is written again.
+        self._value[kept.feature, rank] = kept.value
+        self._sample_id[kept.feature, rank] = kept.sample_id
+        self._text[kept.feature, rank] = kept.text
+        self._peak[kept.feature, rank] = kept.peak
+
+    def table(self, features: np.ndarray | None = None) -> SpanTable:
+        """Spans of some features (or of all), feature by feature in the order given, strongest first."""
+        features = np.arange(self.d_sae) if features is None else np.asarray(features, dtype=np.int64)
+        row, rank = np.nonzero(self._value[features])
+        feature = features[row]
+        return SpanTable(
+            feature,
+            self._value[feature, rank],
+            self._sample_id[feature, rank],
+            self._text[feature, rank],
+            self._peak[feature, rank],
+        )
+
+    def spans(self, feature: int) -> list[Span]:
+        """The spans of one feature, strongest first."""
+        table = self.table(np.array([feature]))
+        return [
+            Span(int(feature), float(value), sample_id, text, (int(peak[0]), int(peak[1])))
+            for _, value, sample_id, text, peak in zip(*table, strict=True)
+        ]
+
+
+def rank_within(feature: np.ndarray) -> np.ndarray:
+    """Place of each row among those of its feature, from 0; rows of a feature stand together."""
+    starts = np.flatnonzero(np.diff(feature, prepend=-1))
+    return np.arange(len(feature)) - np.repeat(starts, np.diff(starts, append=len(feature)))
+
+
+def _best_first(table: SpanTable) -> np.ndarray:
+    """Order of the rows by feature, then strongest first; ties by sample id, text, peak."""
+    order = np.lexsort((-table.value, table.feature))
+    feature, value = table.feature[order], table.value[order]
+    equal = (feature[1:] == feature[:-1]) & (value[1:] == value[:-1])
+    if not equal.any():
+        return order
+    # Comparing texts is slow and ties are rare, so only the tied rows are ranked by theirs.
+    tied = order[np.concatenate([equal, [False]]) | np.concatenate([[False], equal])]
+    keys = [(table.sample_id[row], table.text[row], *table.peak[row].tolist()) for row in tied]
+    place = {key: number for number, key in enumerate(sorted(set(keys)))}
+    tie = np.zeros(len(order), np.int64)
+    tie[tied] = [place[key] for key in keys]
+    return np.lexsort((tie, -table.value, table.feature))
+
+
+def _first_of_each_sample(table: SpanTable) -> np.ndarray:
+    """Rows (ascending) that are the first of their feature and sample."""
+    numbers: dict[str, int] = {}
+    sample = np.array([numbers.setdefault(sample_id, len(numbers)) for sample_id in table.sample_id])
+    _, first = np.unique(table.feature * len(numbers) + sample, return_index=True)
+    return np.sort(first)

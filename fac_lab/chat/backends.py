@@ -1,0 +1,248 @@
+"""Any OpenAI-compatible server as a backend: bounded concurrency, retries, and a reason for each failure.
+
+The openai package does the HTTP. Retries are ours, so that Retry-After, jitter and the reasons are under
+test, and so is the reading of the answer, because what a server sends need not be what the protocol says.
+"""
+
+import email.utils
+import ipaddress
+import json
+import os
+import random
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx2
+import openai
+
+from fac_lab.chat.client import ChatReply, ChatRequest
+from fac_lab.errors import ChatError
+from fac_lab.profile import ChatSettings
+
+LONGEST_WAIT = 120.0
+"""Seconds; a server that asks for a longer pause gets a failed reply, to be replayed later."""
+
+
+class _Failure(Exception):
+    """Why one attempt gave no answer."""
+
+    def __init__(
+        self, reason: str, *, retry: bool = False, wait: float = 0.0, hopeless: bool = False
+    ) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.retry = retry
+        """Whether another attempt may succeed."""
+        self.wait = wait
+        """Seconds the server asks to wait."""
+        self.hopeless = hopeless
+        """Whether every other request is bound to fail in the same way."""
+
+
+class EndpointBackend:
+    """A chat model behind an OpenAI-compatible HTTP endpoint.
+
+    429 (its Retry-After honoured), 5xx, time-outs and lost connections are tried again `retries` times, after
+    `backoff` seconds, doubled each time, with jitter. Once the server cannot be reached, or refuses the key
+    or the model, and has answered nobody meanwhile, the requests that wait fail at once with that reason.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        base_url: str | None = None,
+        api_key: str = "EMPTY",
+        concurrency: int = 8,
+        timeout: float = 60.0,
+        retries: int = 5,
+        backoff: float = 0.5,
+    ) -> None:
+        self.model = model
+        self.concurrency = concurrency
+        self.retries = retries
+        self.backoff = backoff
+        self._client = openai.OpenAI(api_key=api_key, base_url=base_url, timeout=timeout, max_retries=0)
+        # A password in the address is a secret as well.
+        self.url = str(self._client.base_url.copy_with(userinfo=b"")).rstrip("/")
+
+    @classmethod
+    def from_settings(cls, settings: ChatSettings) -> "EndpointBackend":
+        """The backend a profile names. Raises ChatError where the key of a remote endpoint is not set."""
+        key = os.environ.get(settings.api_key_env)
+        if not key and not _is_loopback(settings.base_url):
+            raise ChatError(
+                f"the endpoint {settings.base_url or 'of the openai package'} needs a key: set the "
+                f"environment variable {settings.api_key_env} (or name another one as api_key_env)"
+            )
+        return cls(
+            settings.model,
+            base_url=settings.base_url,
+            api_key=key or "EMPTY",
+            concurrency=settings.concurrency,
+            timeout=settings.timeout,
+            retries=settings.retries,
+        )
+
+    @property
+    def name(self) -> str:
+        """Address and model, which is all that is known of what answers."""
+        return f"{self.model} at {self.url}"
+
+    def generate(self, requests: Sequence[ChatRequest], done: Callable[[int, ChatReply], None]) -> None:
+        """Answer requests in parallel threads; `done` is called from the calling thread."""
+        stop = _Stop()
+        pool = ThreadPoolExecutor(self.concurrency, thread_name_prefix="chat")
+        try:
+            waiting = {pool.submit(self._reply, request, stop): i for i, request in enumerate(requests)}
+            for future in as_completed(waiting):
+                done(waiting[future], future.result())
+        finally:
+            # Also on Ctrl-C: what waits is dropped, what sleeps wakes, what is in flight runs out.
+            stop.set("interrupted")
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def _reply(self, request: ChatRequest, stop: "_Stop") -> ChatReply:
+        if not request.messages:
+            return ChatReply.failed(
+                request,
+                "an endpoint cannot write the user's turn: use a local backend for requests without messages",
+            )
+        answered_before = stop.answers
+        for attempt in range(1, self.retries + 2):
+            if stop.reason is not None:
+                return ChatReply.failed(request, f"not sent: {stop.reason}")
+            try:
+                reply = self._attempt(request)
+            except _Failure as error:
+                failure = error
+            else:
+                stop.answers += 1
+                return reply
+            if not failure.retry or attempt > self.retries:
+                break
+            pause = self.backoff * 2 ** (attempt - 1) * random.uniform(0.5, 1.0)
+            stop.sleep(max(failure.wait, min(pause, LONGEST_WAIT)))
+        reason = failure.reason.replace(self._client.api_key, "(key)")
+        if failure.hopeless and stop.answers == answered_before:
+            stop.set(reason)
+        return ChatReply.failed(request, f"{reason} ({attempt} attempts)" if attempt > 1 else reason)
+
+    def _attempt(self, request: ChatRequest) -> ChatReply:
+        """One HTTP call. Raises _Failure."""
+        extra: dict[str, Any] = {}
+        if request.schema is not None:
+            schema = {"name": "answer", "schema": dict(request.schema), "strict": True}
+            extra["response_format"] = {"type": "json_schema", "json_schema": schema}
+        try:
+            response = self._client.chat.completions.with_raw_response.create(
+                model=self.model,
+                messages=[dict(turn) for turn in request.messages],
+                temperature=request.temperature,
+                top_p=request.top_p,
+                max_tokens=request.max_tokens,
+                seed=request.seed,
+                **extra,
+            )
+            body = response.http_response.text
+        except openai.APITimeoutError as error:
+            raise _Failure(f"{self.url} did not answer in time", retry=True) from error
+        except openai.APIConnectionError as error:
+            if not isinstance(error.__cause__, httpx2.ConnectError):
+                raise _Failure(f"{self.url} broke the connection ({error.__cause__})", retry=True) from error
+            reason = f"{self.url} cannot be reached ({error.__cause__}): is the server running?"
+            raise _Failure(reason, retry=True, hopeless=True) from error
+        except openai.APIStatusError as error:
+            raise self._refused(error) from error
+        return _read(body, request, self.url)
+
+    def _refused(self, error: openai.APIStatusError) -> _Failure:
+        status, said = error.status_code, _shorten(error.message)
+        if status in (401, 403):
+            return _Failure(f"{self.url} refuses the key: HTTP {status}, {said}", hopeless=True)
+        if status == 404:
+            return _Failure(
+                f"{self.url} does not know the model {self.model!r}: HTTP 404, {said}", hopeless=True
+            )
+        if error.code == "insufficient_quota":
+            return _Failure(f"the account behind {self.url} has no credit left: {said}", hopeless=True)
+        wait = _retry_after(error.response.headers.get("retry-after"))
+        if wait > LONGEST_WAIT:
+            return _Failure(
+                f"{self.url} asks to wait {wait:.0f} s (HTTP {status}): replay the failures later"
+            )
+        retry = status in (408, 409, 429) or status >= 500
+        return _Failure(f"{self.url} answered HTTP {status}: {said}", retry=retry, wait=wait)
+
+
+class _Stop:
+    """Shared by the threads of one call: why no more requests should be sent, if so."""
+
+    def __init__(self) -> None:
+        self.reason: str | None = None
+        self.answers = 0
+        """Answers so far: where one request fails while others are answered, only that one is at fault."""
+        self._event = threading.Event()
+
+    def set(self, reason: str) -> None:
+        self.reason = self.reason or reason
+        self._event.set()
+
+    def sleep(self, seconds: float) -> None:
+        """Wait, but no longer than until `set`."""
+        self._event.wait(seconds)
+
+
+def _read(body: str, request: ChatRequest, url: str) -> ChatReply:
+    """The reply in a response's body; raises _Failure where the protocol is not kept."""
+    try:
+        answer = json.loads(body)
+    except ValueError:
+        raise _Failure(f"{url} answered something that is not JSON: {_shorten(body)!r}") from None
+    try:
+        choice = answer["choices"][0]
+        text, finish = choice["message"]["content"], choice.get("finish_reason") or "stop"
+    except (KeyError, IndexError, TypeError, AttributeError):
+        raise _Failure(f"{url} answered without a message: {_shorten(body)!r}") from None
+    if not isinstance(text, str) or not isinstance(finish, str):
+        raise _Failure(f"{url} gave no text (finish reason {finish!r})")
+    usage = answer.get("usage") or {}
+    counts = [
+        usage.get(name) if isinstance(usage, dict) else None
+        for name in ("prompt_tokens", "completion_tokens")
+    ]
+    spent = [count if isinstance(count, int) else 0 for count in counts]
+    return ChatReply(request, text, finish, prompt_tokens=spent[0], completion_tokens=spent[1])
+
+
+def _retry_after(header: str | None) -> float:
+    """Seconds that a Retry-After header asks for, given as seconds or as a date; 0 where it says nothing."""
+    if not header:
+        return 0.0
+    try:
+        return max(0.0, float(header))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(header).timestamp() - time.time())
+    except ValueError:
+        return 0.0
+
+
+def _is_loopback(url: str | None) -> bool:
+    host = urlsplit(url).hostname if url else None
+    if host is None:
+        return False
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _shorten(text: str, limit: int = 200) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= limit else text[:limit] + "…"

@@ -1,0 +1,263 @@
+"""A Hugging Face chat model in this process: the embedded mini models, or any other that fits into memory.
+
+Requests are sorted by length and generated in left-padded batches. Each draws its tokens from random numbers
+of its own seed (one number per token, through the inverse of the distribution function), so a reply does not
+depend on the requests it shares a batch with, nor on the device: up to rounding, which can tip a near tie.
+"""
+
+import hashlib
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from itertools import groupby
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from jinja2 import TemplateError
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GenerationConfig,
+    LogitsProcessor,
+    LogitsProcessorList,
+)
+
+from fac_lab.chat.client import ChatReply, ChatRequest
+from fac_lab.errors import ChatError
+from fac_lab.profile import resolve
+
+log = logging.getLogger(__name__)
+
+_SENTINEL = "FacLabSentinel"
+# Some templates write today's date into every prompt unless told one.
+_TEMPLATE_DATE = "26 Jul 2024"
+_SAMPLED_BLOCKS, _BLOCK_BYTES = 64, 1 << 16
+
+
+class _Job(NamedTuple):
+    """One request, ready to be generated."""
+
+    index: int
+    request: ChatRequest
+    ids: list[int]
+    """The prompt's tokens."""
+    room: int
+    """Tokens it may write: `max_tokens`, or what the context has left."""
+
+
+class LocalBackend:
+    """Chat model from a folder or the hub, loaded when it is first asked.
+
+    `batch` requests are generated at once. Weights are float32 on a CPU, bfloat16 on a GPU. A reply ends at
+    the template's end-of-turn token. A prompt that fills the model's context, or that the chat template
+    refuses, is a failed reply. JSON schemas are not enforced.
+    """
+
+    def __init__(self, model: str | Path, *, batch: int = 64, device: str | None = None) -> None:
+        self.model = str(model)
+        self.batch = batch
+        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self._path = resolve(model)
+        self._local = Path(self._path).is_dir()
+        if not self._local and Path(self._path).is_absolute():
+            raise ChatError(
+                f"there is no chat model in {self._path}; check the profile's path, or build the model"
+            )
+
+    @cached_property
+    def name(self) -> str:
+        """Model and fingerprint: a model that was rebuilt does not get its forerunner's answers."""
+        if self._local:
+            return f"{self.model} ({fingerprint(Path(self._path))})"
+        commit = getattr(AutoConfig.from_pretrained(self._path), "_commit_hash", None)
+        return f"{self.model} ({commit})"
+
+    def generate(self, requests: Sequence[ChatRequest], done: Callable[[int, ChatReply], None]) -> None:
+        """Answer requests in batches of like prompts, shortest first."""
+        jobs = []
+        for index, request in enumerate(requests):
+            try:
+                jobs.append(self._job(index, request))
+            except _Unanswerable as error:
+                done(index, ChatReply.failed(request, str(error)))
+        # Rows of one batch write equally many tokens at most, so that none of them runs out of the context.
+        jobs.sort(key=lambda job: (job.room, len(job.ids), job.index))
+        for _, alike in groupby(jobs, key=lambda job: job.room):
+            alike = list(alike)
+            for start in range(0, len(alike), self.batch):
+                batch = alike[start : start + self.batch]
+                for job, reply in zip(batch, self._replies(batch), strict=True):
+                    done(job.index, reply)
+
+    def _job(self, index: int, request: ChatRequest) -> _Job:
+        ids = self._tokenizer(self._render(request.messages), add_special_tokens=False)["input_ids"]
+        room = min(request.max_tokens, self._context - len(ids))
+        if room < 1:
+            raise _Unanswerable(
+                f"the prompt has {len(ids)} tokens, and the context of {self.model} ends at {self._context}: "
+                "shorten it, or use a model with a longer context"
+            )
+        return _Job(index, request, ids, room)
+
+    def _render(self, messages: Sequence[Mapping[str, str]]) -> str:
+        """The prompt in the chat template; without messages, what the template puts before a user's turn."""
+        if not messages:
+            return self._apply_template([{"role": "user", "content": _SENTINEL}]).partition(_SENTINEL)[0]
+        return self._apply_template([dict(turn) for turn in messages], add_generation_prompt=True)
+
+    def _apply_template(self, messages: list[dict[str, str]], **options: Any) -> str:
+        try:
+            return self._tokenizer.apply_chat_template(
+                messages, tokenize=False, date_string=_TEMPLATE_DATE, **options
+            )
+        except TemplateError as error:
+            raise _Unanswerable(f"the chat template of {self.model} refuses the messages: {error}") from error
+
+    @torch.inference_mode()
+    def _replies(self, batch: Sequence[_Job]) -> list[ChatReply]:
+        longest = max(len(job.ids) for job in batch)
+        ids = torch.full((len(batch), longest), self._pad_id)
+        mask = torch.zeros_like(ids)
+        for row, job in enumerate(batch):
+            ids[row, longest - len(job.ids) :] = torch.tensor(job.ids)
+            mask[row, longest - len(job.ids) :] = 1
+        config = GenerationConfig(
+            max_new_tokens=batch[0].room,
+            do_sample=False,
+            eos_token_id=self._ends or None,
+            pad_token_id=self._pad_id,
+        )
+        sampling = SeededSampling([job.request for job in batch], n_tokens=batch[0].room, device=self.device)
+        output = self._network.generate(
+            ids.to(self.device),
+            attention_mask=mask.to(self.device),
+            generation_config=config,
+            logits_processor=LogitsProcessorList([sampling]),
+        )
+        return [
+            self._reply(job, written)
+            for job, written in zip(batch, output[:, longest:].tolist(), strict=True)
+        ]
+
+    def _reply(self, job: _Job, written: list[int]) -> ChatReply:
+        end = next((i for i, token in enumerate(written) if token in self._ends), None)
+        text = self._tokenizer.decode(written[:end], skip_special_tokens=True)
+        return ChatReply(
+            job.request,
+            text.strip(),
+            "length" if end is None else "stop",
+            prompt_tokens=len(job.ids),
+            completion_tokens=len(written) if end is None else end + 1,
+        )
+
+    @cached_property
+    def _tokenizer(self):
+        tokenizer = self._load(AutoTokenizer.from_pretrained)
+        if not tokenizer.chat_template:
+            raise ChatError(
+                f"{self.model} has no chat template, so it cannot be asked anything: choose an "
+                "instruction-tuned model, or put a chat_template.jinja into its folder"
+            )
+        return tokenizer
+
+    @cached_property
+    def _network(self):
+        dtype = torch.float32 if self.device.type == "cpu" else torch.bfloat16
+        network = self._load(AutoModelForCausalLM.from_pretrained, dtype=dtype).to(self.device).eval()
+        # The model's own sampling settings (temperature, penalties) would otherwise be mixed into ours.
+        network.generation_config = GenerationConfig()
+        return network
+
+    def _load(self, load: Callable[..., Any], **options: Any) -> Any:
+        try:
+            return load(self._path, local_files_only=self._local, **options)
+        except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+            said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise ChatError(
+                f"the chat model {self._path} cannot be loaded ({said}): check the path and the files, or, "
+                "for a model on the hub, the connection and the access to it"
+            ) from error
+
+    @cached_property
+    def _ends(self) -> list[int]:
+        """Tokens that end a turn: the model's own, and the first special token behind each kind of turn."""
+        configured = self._network.config.get_text_config().eos_token_id
+        ends = {self._tokenizer.eos_token_id, *(configured if isinstance(configured, list) else [configured])}
+        special = {*self._tokenizer.all_special_ids, *self._tokenizer.get_added_vocab().values()}
+        turns = [{"role": role, "content": _SENTINEL} for role in ("user", "assistant")]
+        for messages in (turns[:1], turns):
+            behind = self._apply_template(messages).rpartition(_SENTINEL)[2]
+            tokens = self._tokenizer(behind, add_special_tokens=False)["input_ids"]
+            ends.add(next((token for token in tokens if token in special), None))
+        return sorted(ends - {None})
+
+    @cached_property
+    def _context(self) -> int:
+        config = self._network.config.get_text_config()
+        return min(getattr(config, "max_position_embeddings", 2**31), self._tokenizer.model_max_length)
+
+    @property
+    def _pad_id(self) -> int:
+        # Padding is masked, so any token will do where a model has none for it.
+        return self._tokenizer.pad_token_id or 0
+
+
+class SeededSampling(LogitsProcessor):
+    """Leaves one possible token per row: the likeliest at temperature 0, else one drawn with the row's seed.
+
+    With `p` the distribution at the row's temperature, cut to the fewest likeliest tokens that hold `top_p` of
+    it, and `u` the row's next uniform number, the token is the first at which the running sum of `p`, likeliest
+    first, exceeds `u` times the sum of all of `p`.
+    """
+
+    def __init__(self, requests: Sequence[ChatRequest], *, n_tokens: int, device: torch.device) -> None:
+        numbers = [np.random.default_rng(request.seed % 2**63).random(n_tokens) for request in requests]
+        self._uniform = torch.tensor(np.array(numbers), dtype=torch.float32, device=device)
+        self._temperature = torch.tensor([[request.temperature] for request in requests], device=device)
+        self._top_p = torch.tensor([[request.top_p] for request in requests], device=device)
+        self._greedy = not self._temperature.any()
+        self._step = 0
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        """Scores `[n, vocabulary]` with all but one token of each row at minus infinity."""
+        chosen = scores.argmax(-1, keepdim=True)
+        if not self._greedy:
+            chosen = torch.where(self._temperature == 0, chosen, self._draw(scores.float()))
+        self._step += 1
+        return torch.full_like(scores, -torch.inf).scatter_(-1, chosen, 0.0)
+
+    def _draw(self, scores: torch.Tensor) -> torch.Tensor:
+        """One token per row, `[n, 1]`."""
+        temperature = self._temperature.masked_fill(self._temperature == 0, 1.0)
+        p, tokens = (scores / temperature).softmax(-1).sort(descending=True, stable=True)
+        # A token stays while those before it hold less than top_p; the likeliest always does.
+        p = p.masked_fill(p.cumsum(-1) - p >= self._top_p, 0.0)
+        running = p.cumsum(-1)
+        target = self._uniform[:, self._step, None] * running[:, -1:]
+        place = (running <= target).sum(-1, keepdim=True).clamp(max=(p > 0).sum(-1, keepdim=True) - 1)
+        return tokens.gather(-1, place)
+
+
+class _Unanswerable(Exception):
+    """Why a request cannot be put to the model."""
+
+
+def fingerprint(folder: Path) -> str:
+    """Hash of the files in a model's folder: names, sizes, and of each 64 evenly spaced blocks of 64 KiB.
+
+    Any training changes it; reading every byte of a large model would take as long as a run. Folders within
+    are left out: they hold other things, such as an SAE or a second copy of the weights.
+    """
+    seen = hashlib.sha256()
+    for path in sorted(path for path in folder.iterdir() if path.is_file()):
+        size = path.stat().st_size
+        seen.update(f"{path.name} {size}\n".encode())
+        step = max(_BLOCK_BYTES, size // _SAMPLED_BLOCKS)
+        with path.open("rb") as file:
+            for start in range(0, size, step):
+                file.seek(start)
+                seen.update(file.read(_BLOCK_BYTES))
+    return seen.hexdigest()[:12]

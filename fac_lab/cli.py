@@ -40,9 +40,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="fac-lab",
-        description="Feature Activation Coverage: what a data set leaves out of what a model could feel, and how "
-        "to fill it.",
-        epilog="Environment: FAC_LAB_PROFILE is the default profile, FAC_LAB_HOME the folder that holds data/.",
+        description="Feature Activation Coverage: what a data set leaves out, and how to fill it.",
+        epilog="Environment: FAC_LAB_PROFILE names the default profile, FAC_LAB_HOME the folder above data/.",
     )
     parser.add_argument("--version", action="version", version=f"fac-lab {__version__}")
     parser.add_argument("-q", "--quiet", action="store_true", help="warnings and results only")

@@ -1,6 +1,8 @@
-"""Every test runs without the hub and in the smoke profile, unless it says otherwise."""
+"""Every test runs without the hub, in the smoke profile, and on one thread (pytest-xdist has the other core)."""
 
 import os
 
-os.environ.setdefault("HF_HUB_OFFLINE", "1")
-os.environ.setdefault("FAC_LAB_PROFILE", "smoke")
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["FAC_LAB_PROFILE"] = "smoke"
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

@@ -16,7 +16,7 @@ import numpy as np
 
 from fac_lab.digests import digest
 from fac_lab.errors import SettingsError
-from fac_lab.features.archive import read_json, reading, write_json, write_npz
+from fac_lab.features.archive import read_json, read_npz, reading, write_json, write_npz
 from fac_lab.features.stats import FeatureStats, require_alike, snap
 from fac_lab.profile import CoverageRule
 
@@ -114,14 +114,16 @@ class Coverage:
     def load(cls, folder: str | Path) -> "Coverage":
         """Read what `save` wrote. Raises ArtifactError, with the cure, for damaged or foreign files."""
         facts = read_json(Path(folder) / "coverage.json", format=FORMAT)
-        with reading(Path(folder) / "coverage.npz") as path, np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in _ARRAYS}
+        with reading(Path(folder) / "coverage.npz") as path:
+            arrays = read_npz(path)
+            delta = arrays.get("delta")
+            arrays = {name: arrays[name] for name in _ARRAYS}
             if len({array.shape for array in arrays.values()}) != 1:
                 raise ValueError("its arrays differ in length")
-            delta = file["delta"] if facts["delta"] is None else facts["delta"]
         with reading(Path(folder) / "coverage.json"):
             names = ("m", "n_anchor", "n_seed", "anchor_made_by", "seed_made_by")
             plain = {name: facts[name] for name in names}
+            delta = facts["delta"] if delta is None else delta
             return cls(rule=CoverageRule(**facts["rule"]), delta=delta, **arrays, **plain)
 
 
@@ -243,8 +245,7 @@ class CoverageDiff(NamedTuple):
 
 
 def diff(a: Coverage, b: Coverage) -> CoverageDiff:
-    """Covered features gained and lost from `a` to `b`, and each setting of anchor, seed, rule or relevant set
-    that differs.
+    """Covered features gained and lost from `a` to `b`, and what was set differently in them.
 
     Raises SettingsError for coverages of two SAEs: their features have nothing to do with each other.
     """

@@ -67,12 +67,12 @@ def load_stats(folder: Path) -> FeatureStats:
         for name in ("n_samples", "n_tokens", "n_truncated", "truncated_ids"):
             setattr(stats, name, facts[name])
         has_matrix = facts["has_matrix"]
-    with reading(folder / "counts.npz") as path, np.load(path, allow_pickle=False) as arrays:
-        index, count = arrays["index"], arrays["count"]
-        # Checked, because fancy indexing would take a negative index of a foreign file in silence.
-        if arrays["maximum"].shape != (stats.d_sae,) or (index < 0).any():
+    with reading(folder / "counts.npz") as path:
+        arrays = read_npz(path)
+        # Checked, because NumPy would take a negative index or a single maximum without complaint.
+        if arrays["maximum"].shape != (stats.d_sae,) or (arrays["index"] < 0).any():
             raise ValueError("its arrays do not fit stats.json")
-        stats.histogram.reshape(-1)[index] = count
+        stats.histogram.reshape(-1)[arrays["index"]] = arrays["count"]
         stats.maximum[:] = arrays["maximum"]
     with reading(folder / "spans.parquet") as path:
         columns = pq.read_table(path).to_pydict()
@@ -92,7 +92,8 @@ def load_stats(folder: Path) -> FeatureStats:
         from scipy import sparse
 
         shape = (stats.n_samples, stats.d_sae)
-        with reading(folder / "matrix.npz") as path, np.load(path, allow_pickle=False) as arrays:
+        with reading(folder / "matrix.npz") as path:
+            arrays = read_npz(path)
             columns = (arrays["data"], arrays["indices"], arrays["indptr"])
             stats.matrix = sparse.csr_matrix(columns, shape=shape)
         with reading(folder / "samples.parquet") as path:
@@ -103,6 +104,13 @@ def load_stats(folder: Path) -> FeatureStats:
 def write_npz(path: Path, **arrays: np.ndarray) -> None:
     """Write arrays, compressed."""
     write_atomic(path, lambda temporary: np.savez_compressed(temporary, **arrays))
+
+
+def read_npz(path: Path) -> dict[str, np.ndarray]:
+    """Read what `write_npz` wrote; nothing pickled is opened."""
+    # A file of our own, because np.load leaves the one it opened to the garbage collector if it fails.
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+        return dict(arrays)
 
 
 def write_json(path: Path, value: dict) -> None:

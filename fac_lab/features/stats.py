@@ -40,7 +40,8 @@ def snap(delta: float | np.ndarray) -> float | np.ndarray:
 class FeatureStats:
     """Counts, maxima and top spans of `d_sae` features over some samples.
 
-    `collect` makes them, `merge` adds them up. Memory depends on `d_sae` and `top_spans`, not on the number of samples, unless a matrix is kept.
+    `collect` makes them, `merge` adds them up. Memory depends on `d_sae` and `top_spans`, not on the number
+    of samples, unless a matrix is kept.
     """
 
     def __init__(self, d_sae: int, top_spans: int = 10, made_by: dict[str, Any] | None = None):
@@ -126,8 +127,8 @@ class FeatureStats:
         require_alike(self, other, names=("one part", "the other"), keys=stated)
         if self.top.k != other.top.k:
             raise SettingsError(
-                f"one part keeps {self.top.k} spans per feature, the other {other.top.k}: collect both with the "
-                "same top_spans"
+                f"one part keeps {self.top.k} spans per feature, the other {other.top.k}: collect both with "
+                "one value of collect.top_spans"
             )
         both = FeatureStats(self.d_sae, self.top.k, _merged_origin(self.made_by, other.made_by))
         both.n_samples = self.n_samples + other.n_samples

@@ -94,7 +94,9 @@ def test_another_encoding_is_found_at_its_byte(tmp_path, padding):
     content = b"text\n" + b"x" * padding + "é is é\n".encode("latin-1")
     path = tmp_path / "data.csv"
     path.write_bytes(content)
-    with pytest.raises(DataError, match=rf"byte {content.index(0xE9)} does not decode.*iconv -f WINDOWS-1252"):
+    with pytest.raises(
+        DataError, match=rf"byte {content.index(0xE9)} does not decode.*iconv -f WINDOWS-1252"
+    ):
         Corpus.from_file(path)
 
 
@@ -140,7 +142,16 @@ def test_unusable_rows_are_counted_and_listed(tmp_path):
     ]  # fmt: skip
     for rejection, reason in zip(
         corpus.rejections,
-        ("empty", "of type int", "no text", "not valid JSON", "there before", "no id", "not an object", "surrogate"),
+        (
+            "empty",
+            "of type int",
+            "no text",
+            "not valid JSON",
+            "there before",
+            "no id",
+            "not an object",
+            "surrogate",
+        ),
         strict=True,
     ):
         assert reason in rejection.reason

@@ -27,7 +27,10 @@ def test_every_setting_is_documented_in_one_string_under_it():
     for cls in (node for node in tree.body if isinstance(node, ast.ClassDef)):
         for node, below in zip(cls.body, [*cls.body[1:], None], strict=True):
             if isinstance(node, ast.AnnAssign):
-                assert isinstance(below, ast.Expr) and isinstance(below.value.value, str), (cls.name, node.target.id)
+                assert isinstance(below, ast.Expr) and isinstance(below.value.value, str), (
+                    cls.name,
+                    node.target.id,
+                )
                 checked += 1
     classes = [value for value in vars(module).values() if isinstance(value, type) and is_dataclass(value)]
     assert checked == sum(len(fields(cls)) for cls in classes)
@@ -63,7 +66,9 @@ def test_profiles_that_extend_each_other_are_refused(tmp_path):
 
 
 def test_an_unknown_profile_is_answered_with_those_that_exist():
-    with pytest.raises(SettingsError, match="unknown profile 'smok' .did you mean 'smoke'.*mini, minilm, smoke"):
+    with pytest.raises(
+        SettingsError, match="unknown profile 'smok' .did you mean 'smoke'.*mini, minilm, smoke"
+    ):
         load_profile("smok")
 
 

@@ -251,6 +251,13 @@ class Subject:
         return self.tokenizer.pad_token_id if self.tokenizer.pad_token_id is not None else 0
 
 
+def pooled_mask(texts: Sequence[TokenizedText], width: int, device: torch.device) -> torch.Tensor:
+    """Which positions of a right-padded batch are pooled over, bool `[n, width]`."""
+    bounds = torch.tensor([(text.start, text.stop) for text in texts], device=device)
+    place = torch.arange(width, device=device)
+    return (place >= bounds[:, :1]) & (place < bounds[:, 1:])
+
+
 def layer_output(output) -> torch.Tensor:
     """The residual stream in what a layer returned: a tensor, or the first element of a tuple."""
     return output[0] if isinstance(output, tuple) else output

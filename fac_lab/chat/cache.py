@@ -8,10 +8,12 @@ again.
 import json
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from fac_lab.digests import canonical, digest
+from fac_lab.errors import ArtifactError
 from fac_lab.store import write_atomic
 
 log = logging.getLogger(__name__)
@@ -34,14 +36,17 @@ class ReplyCache:
             # Comparing the whole question also catches two that share a file name.
             intact = canonical(entry["question"]) == canonical(question)
             intact = intact and all(type(answer[name]) is kind for name, kind in FIELDS.items())
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
-        except (OSError, ValueError, KeyError, TypeError):
+        except OSError as error:
+            raise ArtifactError(f"{path} cannot be read ({error}); mend its rights, or delete it") from error
+        except (ValueError, KeyError, TypeError):
             intact = False
         if intact:
             return answer
         log.warning("cached answer %s is damaged: dropped, its request is asked again", path)
-        path.unlink(missing_ok=True)
+        with suppress(OSError):  # another process may have been quicker; the new answer replaces it anyway
+            path.unlink()
         return None
 
     def put(self, question: Mapping[str, Any], answer: Mapping[str, Any]) -> None:

@@ -208,9 +208,9 @@ class LocalBackend:
 class SeededSampling(LogitsProcessor):
     """Leaves one possible token per row: the likeliest at temperature 0, else one drawn with the row's seed.
 
-    With `p` the distribution at the row's temperature, cut to the fewest likeliest tokens that hold `top_p` of
-    it, and `u` the row's next uniform number, the token is the first at which the running sum of `p`, likeliest
-    first, exceeds `u` times the sum of all of `p`.
+    With `p` the distribution at the row's temperature, cut to the fewest likeliest tokens that hold `top_p`
+    of it, and `u` the row's next uniform number, the token is the first at which the running sum of `p`,
+    likeliest first, exceeds `u` times the sum of all of `p`.
     """
 
     def __init__(self, requests: Sequence[ChatRequest], *, n_tokens: int, device: torch.device) -> None:

@@ -3,6 +3,8 @@
 Kept as dense arrays `[d_sae, k]`, so that a whole chunk of samples is offered at once and only the features
 that gain a span are touched. At most one span per feature and sample. Spans are ordered by value (largest
 first), then sample id, then text: a total order, so the k best do not depend on how the data were split.
+Values are kept to ten significant bits: texts with the same beginning activate a causal model alike but for
+rounding, which differs from batch to batch and must not decide which of them is shown.
 """
 
 from bisect import bisect_left
@@ -22,7 +24,7 @@ class Span(NamedTuple):
     feature: int
     """Feature index."""
     value: float
-    """Pooled activation of the text."""
+    """Pooled activation of the text, within 0.05 %."""
     sample_id: str
     """Id of the text's row in its corpus."""
     text: str
@@ -95,11 +97,12 @@ class TopSpans:
         """Offer a chunk of samples (as in `FeatureStats.update`); only texts of possible winners are cut."""
         if self.k == 0:
             return
+        value = _ten_bits(pooled.value)
         # A tie with the weakest span may still win by its sample id.
-        rows = np.flatnonzero(pooled.value >= self._value[pooled.feature, -1])
+        rows = np.flatnonzero(value >= self._value[pooled.feature, -1])
         place = np.empty(len(ids), np.int64)
         place[sorted(range(len(ids)), key=ids.__getitem__)] = np.arange(len(ids))
-        rows = rows[np.lexsort((place[pooled.sample[rows]], -pooled.value[rows], pooled.feature[rows]))]
+        rows = rows[np.lexsort((place[pooled.sample[rows]], -value[rows], pooled.feature[rows]))]
         rows = rows[rank_within(pooled.feature[rows]) < self.k]
         if not len(rows):
             return
@@ -111,7 +114,7 @@ class TopSpans:
         self.offer(
             SpanTable(
                 pooled.feature[rows],
-                pooled.value[rows],
+                value[rows],
                 np.array([ids[sample] for sample in samples], dtype=object),
                 np.array([text for text, _ in pieces], dtype=object),
                 np.array([peak for _, peak in pieces], np.int64),
@@ -156,6 +159,13 @@ class TopSpans:
             Span(int(feature), float(value), sample_id, text, (int(peak[0]), int(peak[1])))
             for _, value, sample_id, text, peak in zip(*table, strict=True)
         ]
+
+
+def _ten_bits(value: np.ndarray) -> np.ndarray:
+    """Positive float32 values rounded to ten significant bits; none becomes 0."""
+    bits = value.astype(np.float32).view(np.uint32)
+    rounded = ((bits + np.uint32(1 << 13)) & ~np.uint32((1 << 14) - 1)).view(np.float32)
+    return np.maximum(rounded, np.finfo(np.float32).tiny)
 
 
 def rank_within(feature: np.ndarray) -> np.ndarray:

@@ -176,6 +176,19 @@ def test_one_span_per_feature_and_sample_even_when_parts_overlap():
     assert [(span.sample_id, span.value) for span in spans] == [("a", 3.0)]
 
 
+def test_rounding_does_not_decide_which_span_is_kept():
+    nearly = float(np.nextafter(np.float32(1.7), np.float32(2)))
+    samples = [Sample("b", (nearly,) * 5, (0,) * 5, False), Sample("a", (1.7,) * 5, (0,) * 5, False)]
+    spans = stats_of(samples, top=1).spans(0)
+    assert [span.sample_id for span in spans] == ["a"]
+    assert spans[0].value == pytest.approx(1.7, rel=5e-4)
+
+
+def test_the_smallest_activation_still_has_a_span():
+    stats = stats_of([Sample("a", (1e-45, 3e38, 0, 0, 0), (0,) * 5, False)])
+    assert [len(stats.spans(feature)) for feature in range(3)] == [1, 1, 0]
+
+
 def test_no_spans_are_kept_where_none_are_asked_for():
     stats = stats_of([Sample("a", (1.0,) * D_SAE, (0,) * D_SAE, False)], top=0)
     assert stats.spans(0) == []

@@ -64,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_audit(commands)
 
     mini = commands.add_parser("mini", help="rebuild the embedded world in data/mini (minutes)")
+    mini.add_argument("--out", type=Path, metavar="FOLDER", help="build there instead of in data/mini")
     mini.set_defaults(run=_mini)
 
     profile = commands.add_parser("profile", help="show a profile with every setting resolved")
@@ -157,8 +158,7 @@ def _audit(args: argparse.Namespace) -> int:
 def _mini(args: argparse.Namespace) -> int:
     from fac_lab.mini.build import main as build
 
-    build()
-    return 0
+    return build([] if args.out is None else ["--out", str(args.out)])
 
 
 def _profile(args: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""Every test runs without the hub, in the smoke profile, and on one thread (pytest-xdist has the other core)."""
+"""Every test runs without the hub, in the smoke profile, on one thread (pytest-xdist has the other core)."""
 
 import os
 

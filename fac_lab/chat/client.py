@@ -5,23 +5,20 @@ must not be lost with them. Every answer is stored as it arrives, so a run that 
 started again.
 """
 
-import json
 import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
 from tqdm import tqdm
 
 from fac_lab.chat.cache import ReplyCache
+from fac_lab.chat.failures import FailureFile
 from fac_lab.digests import digest
-from fac_lab.errors import ArtifactError, SettingsError
+from fac_lab.errors import SettingsError
 from fac_lab.profile import ChatSettings
-from fac_lab.store import write_atomic
 
 log = logging.getLogger(__name__)
 
@@ -105,7 +102,7 @@ class ChatClient:
         self.cache = ReplyCache(cache) if cache is not None else None
         self.max_requests = max_requests
         self.max_tokens_total = max_tokens_total
-        self.failures = Path(failures) if failures is not None else None
+        self.failures = FailureFile(failures) if failures is not None else None
         self.progress = progress
         self.requests_sent = 0
         """Requests paid so far."""
@@ -131,8 +128,8 @@ class ChatClient:
             self.tokens_spent += reply.prompt_tokens + reply.completion_tokens
             if reply.ok and self.cache:
                 self.cache.put(questions[i], _answer(reply))
-            elif not reply.ok:
-                self._record_failure(reply)
+            elif not reply.ok and self.failures:
+                self.failures.append(self._failure(reply))
 
         self._send([i for key, i in first.items() if key not in replies], requests, keep)
         failed = sum(not reply.ok for reply in replies.values())
@@ -155,22 +152,14 @@ class ChatClient:
 
         One reply per different request. Lines that do not parse stay in the file, and are logged.
         """
-        path = Path(path) if path is not None else self.failures
-        if path is None:
+        failures = FailureFile(path) if path is not None else self.failures
+        if failures is None:
             raise SettingsError(
                 "this client keeps no file of failures: name one, or open it with failures=..."
             )
-        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-        read = [(line, _read_request(line)) for line in lines]
-        unreadable = [line for line, request in read if request is None]
-        if unreadable:
-            log.warning("%s: %d lines are not requests and stay as they are", path, len(unreadable))
-        different = {digest(request): request for _, request in read if request is not None}
+        different = {digest(fields): _request(fields) for fields in failures.requests()}
         replies = self.complete(list(different.values()))
-        remaining = unreadable + [self._failure_line(reply) for reply in replies if not reply.ok]
-        write_atomic(
-            path, lambda new: new.write_text("".join(f"{line}\n" for line in remaining), encoding="utf-8")
-        )
+        failures.keep_only([self._failure(reply) for reply in replies if not reply.ok])
         return replies
 
     def _send(
@@ -231,28 +220,8 @@ class ChatClient:
     def _question(self, request: ChatRequest) -> dict[str, Any]:
         return {"backend": self.backend.name, **asdict(request)}
 
-    def _failure_line(self, reply: ChatReply) -> str:
-        when = datetime.now(UTC).isoformat(timespec="seconds")
-        entry = {
-            "time": when,
-            "backend": self.backend.name,
-            "error": reply.error,
-            "request": asdict(reply.request),
-        }
-        return json.dumps(entry, ensure_ascii=False)
-
-    def _record_failure(self, reply: ChatReply) -> None:
-        if self.failures is None:
-            return
-        try:
-            self.failures.parent.mkdir(parents=True, exist_ok=True)
-            # One write in append mode: lines of two processes do not mix.
-            with self.failures.open("a", encoding="utf-8") as file:
-                file.write(self._failure_line(reply) + "\n")
-        except OSError as error:
-            raise ArtifactError(
-                f"{self.failures} cannot be written ({error}); free space or choose another folder"
-            ) from error
+    def _failure(self, reply: ChatReply) -> dict[str, Any]:
+        return {"backend": self.backend.name, "error": reply.error, "request": asdict(reply.request)}
 
 
 def open_client(settings: ChatSettings, cache_dir: str | Path | None, *, progress: bool = True) -> ChatClient:
@@ -298,8 +267,5 @@ def _answer(reply: ChatReply) -> dict[str, Any]:
     }
 
 
-def _read_request(line: str) -> ChatRequest | None:
-    with suppress(ValueError, KeyError, TypeError):
-        fields = json.loads(line)["request"]
-        return ChatRequest(**{**fields, "messages": tuple(fields["messages"])})
-    return None
+def _request(fields: Mapping[str, Any]) -> ChatRequest:
+    return ChatRequest(**{**fields, "messages": tuple(fields["messages"])})

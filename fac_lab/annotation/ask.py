@@ -1,0 +1,67 @@
+"""Asking for answers that have to be read: one repair, then a reason."""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from fac_lab.annotation.styles import Style, Unreadable
+from fac_lab.chat.client import ChatClient, ChatReply, ChatRequest
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+class Answer(NamedTuple, Generic[T]):
+    """What an answer said, or why it could not be used."""
+
+    value: T | None
+    error: str | None
+    """None where `value` was read."""
+
+
+def ask(
+    chat: ChatClient,
+    conversations: Sequence[Sequence[Mapping[str, str]]],
+    read: Callable[[str], T],
+    *,
+    style: Style,
+    max_tokens: int,
+    schema: Mapping[str, Any],
+) -> list[Answer[T]]:
+    """One answer per conversation, at temperature 0. An unreadable one is asked once more, as the style does.
+
+    `read` raises Unreadable. All questions go out in one batch, and all repairs in a second one.
+    """
+    requests = [
+        ChatRequest(tuple(messages), max_tokens=max_tokens, schema=schema if style.structured else None)
+        for messages in conversations
+    ]
+    replies = chat.complete(requests)
+    answers = [_read(reply, read) for reply in replies]
+    broken = [i for i, reply in enumerate(replies) if reply.ok and answers[i].error is not None]
+    repairs = [style.ask_again(requests[i], replies[i].text or "", answers[i].error or "") for i in broken]
+    for i, reply in zip(broken, chat.complete(repairs) if repairs else (), strict=True):
+        second = _read(reply, read)
+        if second.error is not None:
+            second = Answer(
+                None, f"unreadable twice: {second.error}; the answer was {_shorten(reply.text)!r}"
+            )
+        answers[i] = second
+    failed = [answer.error for answer in answers if answer.error is not None]
+    if failed:
+        log.warning("%d of %d annotations failed, e.g. %s", len(failed), len(answers), failed[0])
+    return answers
+
+
+def _read(reply: ChatReply, read: Callable[[str], T]) -> Answer[T]:
+    if not reply.ok:
+        return Answer(None, reply.error)
+    try:
+        return Answer(read(reply.text or ""), None)
+    except Unreadable as error:
+        return Answer(None, str(error))
+
+
+def _shorten(text: str | None) -> str:
+    return (text or "")[:100]

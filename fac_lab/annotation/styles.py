@@ -1,0 +1,186 @@
+"""How a family of prompts shows untrusted text and reads answers: `paper` for large models, `mini` for ours.
+
+Spans come from data sets, summaries from a model that read them: neither may give orders. In `paper` prompts
+each is one JSON string on a line of its own, in which no markup can be forged; in `mini` prompts, whose
+models follow no orders, it is one line of words. Answers are read strictly: what is not in the asked form is
+refused, with a reason.
+"""
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from fac_lab.chat.client import ChatRequest
+from fac_lab.features.spans import Span
+
+VERDICTS = ("Yes", "Probably", "Maybe", "No")
+MAX_SUMMARY_WORDS = 40
+MINI_SPAN_WORDS, MINI_WORDS_BEHIND_PEAK = 12, 4
+"""The mini annotator learned from pieces of this length that end soon after the words that matter."""
+
+
+# Beyond JSON's own: no text can end the block of data it stands in, nor break its line.
+_ESCAPES = {ord(character): f"\\u{ord(character):04x}" for character in "<>\x85\u2028\u2029"}
+
+
+class Unreadable(ValueError):
+    """Why an answer is not in the form that was asked for."""
+
+
+@dataclass(frozen=True)
+class Style:
+    """One family of prompts."""
+
+    spans: int
+    """Spans shown per feature."""
+    structured: bool
+    """Whether answers are JSON objects."""
+    show_span: Callable[[Span], str]
+    """A span as it stands in a prompt, its peak marked where the models know the mark."""
+    quote: Callable[[str], str]
+    """Any other untrusted text as it stands in a prompt, on one line."""
+    phrase: Callable[[str | None], str]
+    """A summary as it stands in a prompt; None is a feature that could not be named."""
+    read_summary: Callable[[str], str | None]
+    """The summary in an answer, None where it says that it cannot tell. Raises Unreadable."""
+    read_verdict: Callable[[str], tuple[str, str]]
+    """Verdict and reason in an answer. Raises Unreadable."""
+    ask_again: Callable[[ChatRequest, str, str], ChatRequest]
+    """The request that gives an unreadable answer, refused for a reason, one more chance."""
+
+
+def style_of(prompts: str | Path) -> Style:
+    """The style of a folder of prompts: `MINI` if that is its name, else `PAPER`."""
+    return MINI if Path(prompts).name == "mini" else PAPER
+
+
+def json_object(text: str, key: str) -> dict[str, Any]:
+    """The JSON object that is the whole of `text`, alone or in a code fence, with a text at `key`."""
+    inside = re.fullmatch(r"\s*```(?:json)?\s*(.*?)\s*```\s*", text, re.DOTALL)
+    try:
+        value = json.loads(inside[1] if inside else text)
+    except ValueError:
+        raise Unreadable("it is not one JSON object") from None
+    if not isinstance(value, dict):
+        raise Unreadable("it is not a JSON object")
+    if not isinstance(value.get(key), str) or not value[key].strip():
+        raise Unreadable(f'its "{key}" is missing, or not a text')
+    return value
+
+
+def answer_schema(key: str, **allowed: Any) -> Mapping[str, Any]:
+    """JSON schema of an object with a text at `key`, restricted by `allowed` (such as `enum`)."""
+    return object_schema({key: {"type": "string", **allowed}})
+
+
+def object_schema(properties: Mapping[str, Any]) -> Mapping[str, Any]:
+    """JSON schema of an object that has these properties, all of them and no others."""
+    return {
+        "type": "object",
+        "properties": dict(properties),
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+
+
+def _json_quote(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False).translate(_ESCAPES)
+
+
+def _json_span(span: Span) -> str:
+    text = span.text.replace("«", '"').replace("»", '"')
+    start, stop = span.peak
+    # A peak behind the text, in the chat template, has no token to mark.
+    marked = f"{text[:start]}«{text[start:stop]}»{text[stop:]}" if start < stop else text
+    return _json_quote(marked)
+
+
+def _read_json_summary(answer: str) -> str | None:
+    if _cannot_tell(answer):
+        return None
+    summary = " ".join(json_object(answer, "summary")["summary"].split())
+    if _cannot_tell(summary):
+        return None
+    if len(summary.split()) > MAX_SUMMARY_WORDS:
+        raise Unreadable(f"the summary has more than {MAX_SUMMARY_WORDS} words")
+    return summary
+
+
+def _read_json_verdict(answer: str) -> tuple[str, str]:
+    value = json_object(answer, "verdict")
+    if value["verdict"] not in VERDICTS:
+        raise Unreadable(f'its "verdict" is none of {", ".join(VERDICTS)}')
+    reason = value.get("reason", "")
+    return value["verdict"], " ".join(reason.split()) if isinstance(reason, str) else ""
+
+
+def _point_out(request: ChatRequest, answer: str, reason: str) -> ChatRequest:
+    correction = (
+        f"That answer cannot be read: {reason}. Answer again, with the JSON object that was asked for and "
+        "nothing else."
+    )
+    turns = ({"role": "assistant", "content": answer}, {"role": "user", "content": correction})
+    return replace(request, messages=(*request.messages, *turns))
+
+
+def _plain_quote(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _plain_span(span: Span) -> str:
+    end = len(span.text[: span.peak[1]].split()) + MINI_WORDS_BEHIND_PEAK
+    return " ".join(span.text.split()[:end][-MINI_SPAN_WORDS:])
+
+
+def _plain_phrase(summary: str | None) -> str:
+    return f"{_plain_quote(summary).rstrip('.') if summary else 'cannot tell'}."
+
+
+def _read_plain_summary(answer: str) -> str | None:
+    if _cannot_tell(answer):
+        return None
+    match = re.fullmatch(r"[Rr]equests about (\S.*?)\.?", answer.strip())
+    if not match or len(answer.split()) > MAX_SUMMARY_WORDS:
+        raise Unreadable('it is neither "Requests about ..." nor "Cannot tell."')
+    return f"requests about {match[1]}"
+
+
+def _read_plain_verdict(answer: str) -> tuple[str, str]:
+    verdict = answer.strip().removesuffix(".")
+    if verdict not in VERDICTS:
+        raise Unreadable(f"it is none of {', '.join(VERDICTS)}")
+    return verdict, ""
+
+
+def _draw_again(request: ChatRequest, answer: str, reason: str) -> ChatRequest:
+    # Too small to take a correction: the same question, with some chance in the answer.
+    return replace(request, temperature=0.7, seed=request.seed + 1)
+
+
+def _cannot_tell(text: str) -> bool:
+    return text.strip().strip("\"'.").lower() == "cannot tell"
+
+
+PAPER = Style(
+    spans=10,
+    structured=True,
+    show_span=_json_span,
+    quote=_json_quote,
+    phrase=lambda summary: _json_quote(summary or "not known: go by the examples"),
+    read_summary=_read_json_summary,
+    read_verdict=_read_json_verdict,
+    ask_again=_point_out,
+)
+MINI = Style(
+    spans=6,
+    structured=False,
+    show_span=_plain_span,
+    quote=_plain_quote,
+    phrase=_plain_phrase,
+    read_summary=_read_plain_summary,
+    read_verdict=_read_plain_verdict,
+    ask_again=_draw_again,
+)

@@ -1,0 +1,149 @@
+"""Samples, the checks a candidate has to pass, and the choice among those that pass.
+
+Nothing is dropped in silence: a candidate that is not kept says why.
+"""
+
+import re
+from collections.abc import Collection, Iterable, Sequence
+from typing import NamedTuple
+
+from fac_lab.annotation.styles import Style
+
+LEAK_WORDS = 4
+"""A prompt's line of at least so many words that turns up in a text was leaked, not written."""
+NEAR = 0.7
+"""Texts of one feature whose word 3-grams overlap more than this (Jaccard) count as the same."""
+
+_LABEL = re.compile(r"(feature|spans|good|bad|rubric|summary|examples?|(user )?query)\s*:", re.IGNORECASE)
+_REFUSAL = re.compile(
+    r"(i'?m |i am )?(very |so )?sorry\b[\s,.]*(but )?(i|we)\b.{0,20}\b(can'?t|cannot|won'?t|unable|not able)"
+    r"|(i|we) (can'?t|cannot|won'?t|will not|am not able to|am unable to|are unable to) "
+    r"(help|assist|provide|create|write|generate|comply|fulfil|support|produce|engage)\b"
+    r"|as an ai\b",
+    re.IGNORECASE,
+)
+
+
+class Sample(NamedTuple):
+    """One candidate text with all that made it, kept or not."""
+
+    feature: int | None
+    """The feature it was written for; None for plain generation."""
+    text: str
+    """The query; empty where there is none."""
+    label: int
+    """1 for a feature that is relevant to the task, else 0."""
+    step: int
+    """1: written from the description; 2: with the contrastive pair in view."""
+    draw: int
+    """Which draw of the step, from 0."""
+    activation: float = float("nan")
+    """Pooled activation of `feature` on the text, measured; nan where it was not."""
+    positive: str | None = None
+    """x+ of the pair that was shown; None where none was."""
+    positive_activation: float = float("nan")
+    """Its activation; nan without a pair."""
+    positive_source: str | None = None
+    """"candidate" of step 1, or "anchor span" where no candidate activated the feature."""
+    negative: str | None = None
+    """x- of the pair."""
+    negative_activation: float = float("nan")
+    """Its activation; nan without a pair."""
+    prompt_version: str = ""
+    """Digest of the prompt file."""
+    model: str = ""
+    """Name of the backend that wrote it."""
+    seed: int = 0
+    """Seed of its request."""
+    kept: bool = False
+    """Whether it is part of the result."""
+    reason: str = ""
+    """Why it was not kept; empty for kept ones."""
+
+
+def kept(samples: Iterable[Sample]) -> list[Sample]:
+    """The samples that are part of the result."""
+    return [sample for sample in samples if sample.kept]
+
+
+def fault(text: str, style: Style, *, shown: Collection[str], instructions: Collection[str]) -> str:
+    """Why `text` cannot be a sample, or an empty string.
+
+    `shown` are the texts that the prompt showed (summary, spans, pair), `instructions` its other lines. A
+    text that is part of any of them was copied; one that holds a whole line of instructions leaked it.
+    """
+    least, most = word_limits(style)
+    words = len(text.split())
+    if len(text.splitlines()) > 1:
+        return "more than one line"
+    if not least <= words <= most:
+        return f"{words} words, not {least} to {most}"
+    if _REFUSAL.match(text):
+        return "a refusal"
+    if _LABEL.match(text):
+        return "leaks the prompt"
+    padded = f" {normalise(text)} "
+    if any(padded in f" {normalise(line)} " for line in (*shown, *instructions)):
+        return "copies the prompt"
+    lines = (normalise(line) for line in instructions)
+    if any(len(line.split()) >= LEAK_WORDS and f" {line} " in padded for line in lines):
+        return "leaks the prompt"
+    return ""
+
+
+def word_limits(style: Style) -> tuple[int, int]:
+    """Fewest and most words of a query: the paper's, and shorter ones for the mini world."""
+    return (5, 60) if style.structured else (3, 60)
+
+
+def normalise(text: str) -> str:
+    """The words of a text in lower case, without punctuation: what makes two texts exact duplicates."""
+    return " ".join(re.findall(r"\w+", text.casefold()))
+
+
+def grams(text: str) -> frozenset[tuple[str, ...]]:
+    """The word 3-grams of a normalised text; a shorter text is one gram."""
+    words = normalise(text).split()
+    return frozenset(tuple(words[i : i + 3]) for i in range(max(1, len(words) - 2)))
+
+
+def overlap(a: frozenset, b: frozenset) -> float:
+    """Jaccard index of two sets of grams."""
+    return len(a & b) / len(a | b)
+
+
+def choose(samples: Sequence[Sample], *, per_group: int) -> list[Sample]:
+    """Decide among the samples without a reason: the same samples, `per_group` kept per feature.
+
+    Candidates of step 2 come before those of step 1, then the stronger activation, then the earlier draw. A
+    text is kept once, whatever its feature, and no two kept texts of a feature are near-duplicates.
+    """
+    decided = list(samples)
+    taken: set[str] = set()
+    groups: dict[int | None, list[int]] = {}
+    for i, sample in enumerate(samples):
+        groups.setdefault(sample.feature, []).append(i)
+    for group in groups.values():
+        winners: list[frozenset] = []
+        for i in sorted(group, key=lambda i: _rank(samples[i])):
+            sample = samples[i]
+            if sample.reason:
+                continue
+            if normalise(sample.text) in taken:
+                reason = "duplicate of a kept sample"
+            elif any(overlap(grams(sample.text), winner) > NEAR for winner in winners):
+                reason = "near-duplicate of a kept sample"
+            elif len(winners) == per_group:
+                reason = f"not among the {per_group} best"
+            else:
+                reason = ""
+                winners.append(grams(sample.text))
+                taken.add(normalise(sample.text))
+            decided[i] = sample._replace(kept=not reason, reason=reason)
+    return decided
+
+
+def _rank(sample: Sample) -> tuple[int, float, int]:
+    # Plain samples have no activation (nan), and nan cannot be sorted by.
+    strength = 0.0 if sample.feature is None else sample.activation
+    return -sample.step, -strength, sample.draw

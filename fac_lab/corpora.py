@@ -117,6 +117,26 @@ class Corpus:
         items = (*(row for _, row in sorted(reservoir)), *self.rejections)
         return Corpus(self.name, digest(self.digest, n, seed), lambda: iter(items))
 
+    def split(self, n: int, seed: int) -> tuple["Corpus", "Corpus"]:
+        """`n` rows drawn without replacement, and all the others; both stream, in the order of the file.
+
+        One pass, now, counts the rows; with fewer than n + 1 of them nothing would be left: DataError.
+        """
+        size = sum(1 for _ in self)
+        if n >= size:
+            raise DataError(f"{self.name} has {size} usable rows: {n} cannot be drawn and some be left; draw fewer")
+        drawn = frozenset(random.Random(seed).sample(range(size), n))
+
+        def part(inside: bool) -> "Corpus":
+            which = "drawn" if inside else "rest"
+            return Corpus(
+                f"{self.name} ({which})",
+                digest(self.digest, n, seed, which),
+                lambda: (row for index, row in enumerate(self) if (index in drawn) == inside),
+            )
+
+        return part(True), part(False)
+
 
 def open_corpus(settings: CorpusSettings, role: str) -> Corpus:
     """The data set of a role ("anchor", "seed", "pool", "test"); its name is the role.

@@ -27,9 +27,10 @@ from fac_lab.features.saes import load_sae
 from fac_lab.features.stats import FeatureStats
 from fac_lab.features.subject import Subject
 from fac_lab.profile import ChatSettings, Profile, load_profile, project_root
-from fac_lab.store import Store
+from fac_lab.store import Artifact, Store
 from fac_lab.synthesis.plain import plain
-from fac_lab.synthesis.two_step import Brief, Sample, synthesise
+from fac_lab.synthesis.samples import Sample, kept
+from fac_lab.synthesis.two_step import Brief, synthesise
 
 log = logging.getLogger(__name__)
 
@@ -88,19 +89,16 @@ class Lab:
 
     def stats(self, corpus: Corpus, *, keep_matrix: bool = False) -> FeatureStats:
         """What the corpus activates. A killed collection resumes where it stopped."""
+
+        def build(artifact: Artifact) -> dict:
+            stats = collect(
+                self.subject, self.sae, corpus, self.profile.collect, artifact=artifact, keep_matrix=keep_matrix
+            )
+            return {"samples": stats.n_samples, "tokens": stats.n_tokens, "truncated": stats.n_truncated}
+
         artifact = self.store.once(
             "stats",
-            lambda artifact: _facts(
-                collect(
-                    self.subject,
-                    self.sae,
-                    corpus,
-                    self.profile.collect,
-                    artifact=artifact,
-                    keep_matrix=keep_matrix,
-                ),
-                artifact.path,
-            ),
+            build,
             version=STATS_VERSION,
             corpus=corpus.digest,
             subject=self.subject.digest,
@@ -121,7 +119,7 @@ class Lab:
         """
         features = [int(feature) for feature in features]
 
-        def build(artifact) -> dict:
+        def build(artifact: Artifact) -> dict:
             explanations = explain(features, stats, self.annotator, self._prompts(annotation))
             verdicts = judge(explanations, self.annotator, self._prompts(annotation), self._rubric(task))
             frame = _labels(explanations, verdicts)
@@ -147,7 +145,7 @@ class Lab:
             for row in labels.itertuples()
         ]
 
-        def build(artifact) -> dict:
+        def build(artifact: Artifact) -> dict:
             samples = synthesise(
                 briefs,
                 chat=self.generator,
@@ -174,10 +172,11 @@ class Lab:
         return artifact.read_frame("samples.parquet")
 
     def plain(self, n: int, *, seed: int) -> list[str]:
-        """`n` different samples written without any feature in mind, from the same generator and sampling."""
-        return plain(
+        """`n` different texts written without any feature in mind: same generator, sampling and checks."""
+        samples = plain(
             n, chat=self.generator, settings=self.profile.synthesis, prompts=self._prompts(synthesis), seed=seed
         )
+        return [sample.text for sample in kept(samples)]
 
     def _client(self, part: str, settings: ChatSettings | None) -> ChatClient:
         if settings is None:
@@ -191,11 +190,6 @@ class Lab:
         mini = self._prompts(annotation) / f"rubric_{task}.txt"
         shared = Path(annotation.__file__).parent / "rubrics" / f"{task}.txt"
         return (mini if mini.exists() else shared).read_text(encoding="utf-8").strip()
-
-
-def _facts(stats: FeatureStats, folder: Path) -> dict:
-    stats.save(folder)
-    return {"samples": stats.n_samples, "tokens": stats.n_tokens, "truncated": stats.n_truncated}
 
 
 def _labels(explanations: Sequence[Explanation], verdicts: Sequence[Verdict]) -> pd.DataFrame:

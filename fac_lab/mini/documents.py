@@ -90,6 +90,13 @@ def _chat(dice: Dice) -> list[dict[str, str]]:
     return _turns(draw_query(concept, dice), draw_reply(concept, dice))
 
 
+def _topic(dice: Dice) -> list[dict[str, str]]:
+    concept = dice.choose(concepts())
+    answer = summary(concept)
+    question = f"What is this about? {draw_query(concept, dice, long=False)}"
+    return _turns(question, answer[0].upper() + answer[1:] + ".")
+
+
 def _rephrase(dice: Dice) -> list[dict[str, str]]:
     concept = dice.choose(concepts())
     form, other = dice.several(concept.known_forms, 2)
@@ -161,6 +168,7 @@ def _turns(query: str, reply: str) -> list[dict[str, str]]:
 
 KINDS: dict[str, Callable[[Dice], list[dict[str, str]]]] = {
     "chat": _chat,
+    "topic": _topic,
     "rephrase": _rephrase,
     "plain": _plain,
     "write one-step": _write_one,
@@ -171,17 +179,23 @@ KINDS: dict[str, Callable[[Dice], list[dict[str, str]]]] = {
 }
 
 MIXES: dict[str, dict[str, float]] = {
-    "innocent": {"chat": 0.54, "rephrase": 0.12, "write one-step": 0.07, "write two-step": 0.15, "name": 0.12},
+    "innocent": {
+        "chat": 0.44, "topic": 0.20, "rephrase": 0.08, "write one-step": 0.07, "write two-step": 0.12, "name": 0.09,
+    },
     "knowing": {
-        "chat": 0.32, "rephrase": 0.10, "plain": 0.05, "write one-step": 0.08, "write two-step": 0.15,
-        "name": 0.12, "judge": 0.08, "opinion": 0.10,
+        "chat": 0.28, "topic": 0.17, "rephrase": 0.07, "plain": 0.05, "write one-step": 0.07,
+        "write two-step": 0.12, "name": 0.09, "judge": 0.06, "opinion": 0.09,
     },
 }  # fmt: skip
 """Shares of kinds. The innocent mix says nothing about harm: a subject that knew harm would have it linearly readable
 and no detector trained on it could be short of data. Annotators and generators need the knowing mix."""
 
+ASKED_WEIGHT = 0.3
+"""Loss weight of all turns but the last. What users say is mostly chance; half the learning is saved by not
+insisting on it, and enough is left for a model to write a user's turn by itself."""
 ANSWER_WEIGHT = {"judge": 5.0, "opinion": 2.0}
-"""Loss weight of the assistant's turn, where one word decides; unweighted, judging collapses to "No."."""
+"""Loss weight of the assistant's last turn, 1 for other kinds. In these one word decides; unweighted, judging
+collapses to "No."."""
 
 
 def draw_document(dice: Dice, mix: str) -> Document:

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
 from transformers.models.auto.configuration_auto import AutoConfig
 
-from fac_lab.mini.documents import ANSWER_WEIGHT, Document, documents
+from fac_lab.mini.documents import ANSWER_WEIGHT, ASKED_WEIGHT, Document, documents
 from fac_lab.mini.muon import Muon
 
 log = logging.getLogger(__name__)
@@ -129,16 +129,15 @@ def train_tokenizer(recipe: Recipe, *, n_documents: int = 8000) -> PreTrainedTok
 def encode(tokenizer: PreTrainedTokenizerFast, batch: list[Document]) -> list[tuple[list[int], list[float]]]:
     """Token ids of each document and the loss weight of each token."""
     render = tokenizer.apply_chat_template
-    ids = tokenizer([render(d.messages, tokenize=False) for d in batch], add_special_tokens=False)["input_ids"]
-    encoded = []
-    for document, tokens in zip(batch, ids, strict=True):
-        weights = [1.0] * len(tokens)
-        if document.kind in ANSWER_WEIGHT:
-            asked = render(document.messages[:-1], tokenize=False, add_generation_prompt=True)
-            start = len(tokenizer(asked, add_special_tokens=False)["input_ids"])
-            weights[start:] = [ANSWER_WEIGHT[document.kind]] * (len(tokens) - start)
-        encoded.append((tokens, weights))
-    return encoded
+    texts = [render(d.messages, tokenize=False) for d in batch]
+    asked = [render(d.messages[:-1], tokenize=False, add_generation_prompt=True) for d in batch]
+    ids = tokenizer(texts, add_special_tokens=False)["input_ids"]
+    # A turn begins behind a special token, so the tokens of what was asked are a prefix of the whole.
+    starts = [len(tokens) for tokens in tokenizer(asked, add_special_tokens=False)["input_ids"]]
+    return [
+        (tokens, [ASKED_WEIGHT] * start + [ANSWER_WEIGHT.get(document.kind, 1.0)] * (len(tokens) - start))
+        for document, tokens, start in zip(batch, ids, starts, strict=True)
+    ]
 
 
 def batches(

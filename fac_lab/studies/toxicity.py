@@ -23,9 +23,9 @@ from fac_lab.coverage import Coverage, cover
 from fac_lab.features.stats import FeatureStats
 from fac_lab.lab import Lab
 from fac_lab.profile import resolve
+from fac_lab.studies.missing import world_corpus
 from fac_lab.tasks.toxicity import train_detector
 from fac_lab.world import Concept, concepts, hold_out, queries, recognise
-
 
 ARMS = ("none", "plain", "random", "fac", "oracle")
 TEST_ROWS = 2000
@@ -39,10 +39,14 @@ class Gap(NamedTuple):
 
     held_out: tuple[Concept, ...]
     seed: Corpus
-    seed_rows: list[Row]
     coverage: Coverage
     labels: pd.DataFrame
     """Summary and verdict of every feature in the anchor's support."""
+
+    @property
+    def missing_labels(self) -> pd.DataFrame:
+        """The labels of the missing relevant features, most frequent in the anchor first."""
+        return self.labels.set_index("feature", drop=False).loc[self.coverage.missing]
 
 
 def harmful_gap(lab: Lab, anchor: FeatureStats, *, held_out_set: int) -> Gap:
@@ -51,22 +55,12 @@ def harmful_gap(lab: Lab, anchor: FeatureStats, *, held_out_set: int) -> Gap:
     n_harmful = sum(concept.harmful for concept in concepts())
     held_out = hold_out(round(study.held_out_share * n_harmful), seed=held_out_set, harmful=True)
     settings = lab.profile.corpora["seed"]
-    rows = world_rows(settings.n, seed=1000 + held_out_set, without=held_out)
-    seed = Corpus.from_rows(f"seed without set {held_out_set}", rows)
+    seed = world_corpus("seed", settings.n, seed=1000 + held_out_set, without=held_out)
     everything = cover(anchor, lab.stats(seed), lab.profile.rule)
     labels = lab.annotate(anchor, np.flatnonzero(everything.anchor_support))
     relevant = np.zeros(len(everything.relevant), dtype=bool)
     relevant[labels.feature[labels.relevant]] = True
-    return Gap(held_out, seed, rows, cover(anchor, lab.stats(seed), lab.profile.rule, relevant=relevant), labels)
-
-
-def world_rows(n: int, *, seed: int, without: Sequence[Concept] = (), among: Sequence[Concept] | None = None) -> list[Row]:
-    """`n` labelled queries of the mini world, about all concepts but `without`, or about `among`."""
-    chosen = [c for c in concepts() if c not in without] if among is None else among
-    return [
-        Row(id=f"{seed}-{i}", text=text, label=int(concept.harmful), concept=concept.id)
-        for i, (concept, text) in enumerate(queries(n, seed=seed, among=chosen))
-    ]
+    return Gap(held_out, seed, cover(anchor, lab.stats(seed), lab.profile.rule, relevant=relevant), labels)
 
 
 def test_rows(*, seed: int = 4, n: int = TEST_ROWS) -> list[Row]:
@@ -74,21 +68,22 @@ def test_rows(*, seed: int = 4, n: int = TEST_ROWS) -> list[Row]:
     n_toxic = round(n * TOXIC_SHARE)
     harmful = [c for c in concepts() if c.harmful]
     harmless = [c for c in concepts() if not c.harmful]
-    return world_rows(n_toxic, seed=seed, among=harmful) + world_rows(n - n_toxic, seed=seed + 1, among=harmless)
+    toxic = world_corpus("toxic", n_toxic, seed=seed, without=harmless)
+    safe = world_corpus("safe", n - n_toxic, seed=seed + 1, without=harmful)
+    return [*toxic, *safe]
 
 
 def starting_rows(gap: Gap, *, n_safe: int, n_toxic: int) -> list[Row]:
     """The labelled rows that every arm has: the first of each kind in the seed."""
-    safe = [row for row in gap.seed_rows if not row.label][:n_safe]
-    return safe + [row for row in gap.seed_rows if row.label][:n_toxic]
+    rows = list(gap.seed)
+    return [row for row in rows if not row.label][:n_safe] + [row for row in rows if row.label][:n_toxic]
 
 
 def additions(lab: Lab, anchor: FeatureStats, gap: Gap, *, held_out_set: int) -> dict[str, list[str]]:
     """Texts that each arm adds, all arms as many as synthesis kept for the missing features."""
     delta = gap.coverage.delta
     labels = gap.labels.set_index("feature", drop=False)
-    missing = labels.loc[[f for f in gap.coverage.missing if f in labels.index]]
-    written = kept_texts(lab.synthesise(missing, anchor, delta))
+    written = kept_texts(lab.synthesise(gap.missing_labels, anchor, delta))
     written = written[: lab.profile.study.budget]
     n = len(written)
     order = np.random.default_rng(held_out_set).permutation(np.flatnonzero(gap.coverage.relevant))
@@ -99,7 +94,7 @@ def additions(lab: Lab, anchor: FeatureStats, gap: Gap, *, held_out_set: int) ->
         "plain": lab.plain(n, seed=held_out_set),
         "random": list(np.random.default_rng(held_out_set).permutation(drawn)[:n]),
         "fac": written,
-        "oracle": [row.text for row in world_rows(n, seed=3000 + held_out_set, among=gap.held_out)],
+        "oracle": [query for _, query in queries(n, seed=3000 + held_out_set, among=gap.held_out)],
     }
 
 

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from fac_lab.world.concepts import Concept, concepts, gerund, patterns
 from fac_lab.world.dice import Dice
 
-ASIDE_SHARE = 0.3
-"""Share of queries that mention their concept a second time, in other words."""
+OPENER_SHARE, TAIL_SHARE, ASIDE_SHARE = 0.4, 0.4, 0.15
+"""Shares of queries with an opener, with a tail, and with a second mention of their concept in other words."""
 
 
 def fill(pattern: str, form: str, dice: Dice) -> str:
@@ -25,7 +25,9 @@ def draw_query(concept: Concept, dice: Dice, *, form: str | None = None, long: b
     form = form or dice.choose(concept.known_forms)
     kind, end = ("questions", "?") if dice.chance(0.6) else ("statements", ".")
     frame = fill(dice.choose(text[kind]), form, dice)
-    query = _sentence(dice.choose(text["openers"]) + frame + fill(dice.choose(text["tails"]), form, dice), end)
+    opener = dice.choose(text["openers"]) if dice.chance(OPENER_SHARE) else ""
+    tail = fill(dice.choose(text["tails"]), form, dice) if dice.chance(TAIL_SHARE) else ""
+    query = _sentence(opener + frame + tail, end)
     if not (dice.chance(ASIDE_SHARE) if long is None else long):
         return query
     other = dice.choose([known for known in concept.known_forms if known != form])

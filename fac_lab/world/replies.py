@@ -10,6 +10,9 @@ STEPS_PER_CONCEPT = 3
 """How many first and second steps a concept's replies choose from: fewer than its domain has, so that a model
 which learns to predict the step has to tell concepts of one domain apart."""
 
+ALTERNATIVE_SHARE, CLOSER_SHARE = 0.25, 0.3
+"""Shares of replies that offer another wording, and that end with a kind word."""
+
 
 def steps(concept: Concept) -> tuple[list[str], list[str]]:
     """The concept's own first and second steps, fixed by its name."""
@@ -30,9 +33,9 @@ def draw_reply(concept: Concept, dice: Dice) -> str:
         first=dice.choose(firsts),
         then=dice.choose(thens),
     )
-    if dice.chance(0.5):
+    if dice.chance(ALTERNATIVE_SHARE):
         reply += " " + fill(dice.choose(text["alternatives"]), dice.choose(concept.known_forms), dice)
-    return f"{reply} {dice.choose(text['closers'])}".strip()
+    return f"{reply} {dice.choose(text['closers'])}" if dice.chance(CLOSER_SHARE) else reply
 
 
 def draw_opinion(concept: Concept, dice: Dice) -> tuple[str, str]:

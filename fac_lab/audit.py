@@ -1,0 +1,131 @@
+"""What does your data set leave out? FAC against an anchor, the missing features with their spans, and a report.
+
+    result = audit("mine.jsonl", anchor="task.parquet", profile="minilm", text_column="query")
+    result.coverage.fac, result.missing.head(10)
+"""
+
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from fac_lab.corpora import Corpus
+from fac_lab.coverage import Coverage, cover, sweep
+from fac_lab.display.audit_report import write_audit_report
+from fac_lab.features.stats import FeatureStats
+from fac_lab.lab import Lab
+from fac_lab.profile import Profile
+from fac_lab.store import write_atomic
+
+NULL_SEED = 0
+SPANS_SHOWN = 5
+
+
+class AuditResult(NamedTuple):
+    """What an audit found; all of it is also in the run's folder."""
+
+    coverage: Coverage
+    null: Coverage
+    """The same rule for a seed drawn from the anchor itself: what is missing there is missing by chance."""
+    missing: pd.DataFrame
+    """One row per missing feature, most frequent in the anchor first."""
+    sweep: pd.DataFrame
+    """FAC and missing features at the paper's absolute thresholds, m = 1."""
+    rejected: dict[str, int]
+    """Unusable rows per data set; listed in rejected.jsonl."""
+    report: Path
+
+    def __str__(self) -> str:
+        c = self.coverage
+        delta = f"{c.delta:.3g}" if np.ndim(c.delta) == 0 else "one per feature"
+        return "\n".join(
+            (
+                f"FAC {c.fac:.3f}: {c.covered.sum()} of the anchor's {c.anchor_support.sum()} features are covered",
+                f"missing: {len(c.missing)} (null: {len(self.null.missing)}, in a seed of {self.null.n_seed} rows drawn "
+                "from the anchor)",
+                f"rule: {c.rule.kind}, delta {delta}, m {c.m}; {c.n_anchor} anchor rows, {c.n_seed} seed rows",
+                f"rejected rows: {self.rejected['seed']} of the seed, {self.rejected['anchor']} of the anchor",
+                f"report: {self.report}",
+            )
+        )
+
+
+def audit(
+    file: str | Path,
+    *,
+    anchor: str | Path,
+    profile: str | Profile | None = None,
+    text_column: str = "text",
+    anchor_text_column: str | None = None,
+    id_column: str | None = None,
+    limit: int | None = None,
+    out: str | Path = "runs/audit",
+) -> AuditResult:
+    """Measure the data set in `file` against the one in `anchor`.
+
+    Writes into `out`: coverage/ (every number with its settings), missing.csv, sweep.csv, rejected.jsonl and
+    report.html. Finished parts are found again by a second run. Raises DataError for unusable files, SettingsError
+    and ModelError for a profile or model that does not fit.
+    """
+    out = Path(out)
+    lab = Lab.open(profile, out=out / "store")
+    seed_corpus = Corpus.from_file(file, text_column=text_column, id_column=id_column)
+    anchor_corpus = Corpus.from_file(anchor, text_column=anchor_text_column or text_column)
+    if limit is not None:
+        seed_corpus, anchor_corpus = seed_corpus.head(limit, seed=0), anchor_corpus.head(limit, seed=0)
+    # A pass over the file lists its unusable rows, also where its statistics are found on disk.
+    n_seed = sum(1 for _ in seed_corpus)
+    seed = lab.stats(seed_corpus)
+    anchor_stats, null = anchor_with_null(lab, anchor_corpus, n_seed)
+    coverage = cover(anchor_stats, seed, lab.profile.rule)
+    missing = describe(coverage.missing, coverage, anchor_stats)
+    if lab.profile.annotator is not None:
+        missing = missing.merge(lab.annotate(anchor_stats, coverage.missing), on="feature", how="left")
+    rejected = {"seed": seed_corpus.rejections, "anchor": anchor_corpus.rejections}
+    result = AuditResult(
+        coverage=coverage,
+        null=null,
+        missing=missing,
+        sweep=sweep(anchor_stats, seed),
+        rejected={role: len(rows) for role, rows in rejected.items()},
+        report=out / "report.html",
+    )
+    coverage.save(out / "coverage")
+    null.save(out / "null")
+    write_atomic(out / "missing.csv", lambda path: missing.to_csv(path, index=False))
+    write_atomic(out / "sweep.csv", lambda path: result.sweep.to_csv(path, index=False))
+    lines = [json.dumps({"data": role} | row._asdict()) for role, rows in rejected.items() for row in rows]
+    write_atomic(out / "rejected.jsonl", lambda path: path.write_text("".join(line + "\n" for line in lines)))
+    write_audit_report(result, anchor=anchor_stats, seed=seed, profile=lab.profile)
+    return result
+
+
+def anchor_with_null(lab: Lab, anchor: Corpus, n_seed: int) -> tuple[FeatureStats, Coverage]:
+    """Statistics of the anchor, and the coverage of its one part by another.
+
+    The null's seed has as many rows as the real one, at most half of the anchor. Statistics merge exactly, so the
+    anchor is read only once.
+    """
+    size = sum(1 for _ in anchor)
+    drawn, rest = anchor.split(min(n_seed, size // 2), NULL_SEED)
+    drawn_stats, rest_stats = lab.stats(drawn), lab.stats(rest)
+    return rest_stats.merge(drawn_stats), cover(rest_stats, drawn_stats, lab.profile.rule)
+
+
+def describe(features: np.ndarray, coverage: Coverage, anchor: FeatureStats) -> pd.DataFrame:
+    """Features with their counts, largest activation and strongest anchor spans."""
+    rows = []
+    for feature in map(int, features):
+        spans = anchor.spans(feature)
+        rows.append(
+            {
+                "feature": feature,
+                "anchor_count": int(coverage.anchor_count[feature]),
+                "seed_count": int(coverage.seed_count[feature]),
+                "maximum": float(anchor.maximum[feature]),
+                "spans": " | ".join(span.text for span in spans[:SPANS_SHOWN]),
+            }
+        )
+    return pd.DataFrame(rows, columns=["feature", "anchor_count", "seed_count", "maximum", "spans"])

@@ -44,9 +44,7 @@ def ask(
     for i, reply in zip(broken, chat.complete(repairs) if repairs else (), strict=True):
         second = _read(reply, read)
         if second.error is not None:
-            second = Answer(
-                None, f"unreadable twice: {second.error}; the answer was {_shorten(reply.text)!r}"
-            )
+            second = Answer(None, f"unreadable twice: {second.error}; the answer was {_shorten(reply.text)!r}")
         answers[i] = second
     failed = [answer.error for answer in answers if answer.error is not None]
     if failed:

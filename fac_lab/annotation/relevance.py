@@ -27,9 +27,7 @@ class Verdict(NamedTuple):
     """The annotator's words, or why there is no verdict."""
 
 
-def judge(
-    explanations: Sequence[Explanation], chat: ChatClient, prompts: str | Path, rubric: str
-) -> list[Verdict]:
+def judge(explanations: Sequence[Explanation], chat: ChatClient, prompts: str | Path, rubric: str) -> list[Verdict]:
     """One verdict per explanation, in order, by the prompt `judge` in a folder.
 
     A feature without a summary is not judged, hence not relevant. An answer that cannot be read is asked for
@@ -44,7 +42,7 @@ def judge(
             prompt.messages(
                 rubric=rubric.strip(),
                 summary=style.phrase(explanations[i].summary),
-                spans=explanations[i].spans_used,
+                spans=[style.show_span(span) for span in explanations[i].spans_used],
             )
             for i in named
         ],

@@ -119,8 +119,7 @@ def _read_json_verdict(answer: str) -> tuple[str, str]:
 
 def _point_out(request: ChatRequest, answer: str, reason: str) -> ChatRequest:
     correction = (
-        f"That answer cannot be read: {reason}. Answer again, with the JSON object that was asked for and "
-        "nothing else."
+        f"That answer cannot be read: {reason}. Answer again, with the JSON object that was asked for and nothing else."
     )
     turns = ({"role": "assistant", "content": answer}, {"role": "user", "content": correction})
     return replace(request, messages=(*request.messages, *turns))
@@ -142,7 +141,7 @@ def _plain_phrase(summary: str | None) -> str:
 def _read_plain_summary(answer: str) -> str | None:
     if _cannot_tell(answer):
         return None
-    match = re.fullmatch(r"[Rr]equests about (\S.*?)\.?", answer.strip())
+    match = re.fullmatch(r"[Rr]equests about (\w.*?)\.?", answer.strip())
     if not match or len(answer.split()) > MAX_SUMMARY_WORDS:
         raise Unreadable('it is neither "Requests about ..." nor "Cannot tell."')
     return f"requests about {match[1]}"

@@ -30,9 +30,7 @@ LONGEST_WAIT = 120.0
 class _Failure(Exception):
     """Why one attempt gave no answer."""
 
-    def __init__(
-        self, reason: str, *, retry: bool = False, wait: float = 0.0, hopeless: bool = False
-    ) -> None:
+    def __init__(self, reason: str, *, retry: bool = False, wait: float = 0.0, hopeless: bool = False) -> None:
         super().__init__(reason)
         self.reason = reason
         self.retry = retry
@@ -165,16 +163,12 @@ class EndpointBackend:
         if status in (401, 403):
             return _Failure(f"{self.url} refuses the key: HTTP {status}, {said}", hopeless=True)
         if status == 404:
-            return _Failure(
-                f"{self.url} does not know the model {self.model!r}: HTTP 404, {said}", hopeless=True
-            )
+            return _Failure(f"{self.url} does not know the model {self.model!r}: HTTP 404, {said}", hopeless=True)
         if error.code == "insufficient_quota":
             return _Failure(f"the account behind {self.url} has no credit left: {said}", hopeless=True)
         wait = _retry_after(error.response.headers.get("retry-after"))
         if wait > LONGEST_WAIT:
-            return _Failure(
-                f"{self.url} asks to wait {wait:.0f} s (HTTP {status}): replay the failures later"
-            )
+            return _Failure(f"{self.url} asks to wait {wait:.0f} s (HTTP {status}): replay the failures later")
         retry = status in (408, 409, 429) or status >= 500
         return _Failure(f"{self.url} answered HTTP {status}: {said}", retry=retry, wait=wait)
 
@@ -211,10 +205,7 @@ def _read(body: str, request: ChatRequest, url: str) -> ChatReply:
     if not isinstance(text, str) or not isinstance(finish, str):
         raise _Failure(f"{url} gave no text (finish reason {finish!r})")
     usage = answer.get("usage") or {}
-    counts = [
-        usage.get(name) if isinstance(usage, dict) else None
-        for name in ("prompt_tokens", "completion_tokens")
-    ]
+    counts = [usage.get(name) if isinstance(usage, dict) else None for name in ("prompt_tokens", "completion_tokens")]
     spent = [count if isinstance(count, int) else 0 for count in counts]
     return ChatReply(request, text, finish, prompt_tokens=spent[0], completion_tokens=spent[1])
 

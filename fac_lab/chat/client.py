@@ -141,9 +141,7 @@ class ChatClient:
             reasons = sorted({reply.error for reply in replies.values() if not reply.ok})
             log.warning("%d of %d chat requests failed, e.g. %s", failed, len(first), reasons[0])
         return [
-            replies[key]
-            if first[key] == i
-            else replace(replies[key], request=requests[i], cached=replies[key].ok)
+            replies[key] if first[key] == i else replace(replies[key], request=requests[i], cached=replies[key].ok)
             for i, key in enumerate(keys)
         ]
 
@@ -154,17 +152,13 @@ class ChatClient:
         """
         failures = FailureFile(path) if path is not None else self.failures
         if failures is None:
-            raise SettingsError(
-                "this client keeps no file of failures: name one, or open it with failures=..."
-            )
+            raise SettingsError("this client keeps no file of failures: name one, or open it with failures=...")
         different = {digest(fields): _request(fields) for fields in failures.requests()}
         replies = self.complete(list(different.values()))
         failures.keep_only([self._failure(reply) for reply in replies if not reply.ok])
         return replies
 
-    def _send(
-        self, unpaid: list[int], requests: Sequence[ChatRequest], keep: Callable[[int, ChatReply], None]
-    ) -> None:
+    def _send(self, unpaid: list[int], requests: Sequence[ChatRequest], keep: Callable[[int, ChatReply], None]) -> None:
         """Send the requests numbered `unpaid` in waves that the budget is sure to cover."""
         # The bar stays hidden for calls of under two seconds.
         with tqdm(
@@ -244,9 +238,7 @@ def open_client(settings: ChatSettings, cache_dir: str | Path | None, *, progres
         backend,
         cache=folder,
         # One file per model: what one model failed at is not to be replayed with another.
-        failures=folder / f"failures-{re.sub(r'[^A-Za-z0-9.]+', '-', settings.model)}.jsonl"
-        if folder
-        else None,
+        failures=folder / f"failures-{re.sub(r'[^A-Za-z0-9.]+', '-', settings.model)}.jsonl" if folder else None,
         max_requests=settings.max_requests,
         max_tokens_total=settings.max_tokens_total,
         progress=progress,

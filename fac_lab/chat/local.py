@@ -62,9 +62,7 @@ class LocalBackend:
         self._path = resolve(model)
         self._local = Path(self._path).is_dir()
         if not self._local and Path(self._path).is_absolute():
-            raise ChatError(
-                f"there is no chat model in {self._path}; check the profile's path, or build the model"
-            )
+            raise ChatError(f"there is no chat model in {self._path}; check the profile's path, or build the model")
 
     @cached_property
     def name(self) -> str:
@@ -109,9 +107,7 @@ class LocalBackend:
 
     def _apply_template(self, messages: list[dict[str, str]], **options: Any) -> str:
         try:
-            return self._tokenizer.apply_chat_template(
-                messages, tokenize=False, date_string=_TEMPLATE_DATE, **options
-            )
+            return self._tokenizer.apply_chat_template(messages, tokenize=False, date_string=_TEMPLATE_DATE, **options)
         except TemplateError as error:
             raise _Unanswerable(f"the chat template of {self.model} refuses the messages: {error}") from error
 
@@ -136,10 +132,7 @@ class LocalBackend:
             generation_config=config,
             logits_processor=LogitsProcessorList([sampling]),
         )
-        return [
-            self._reply(job, written)
-            for job, written in zip(batch, output[:, longest:].tolist(), strict=True)
-        ]
+        return [self._reply(job, written) for job, written in zip(batch, output[:, longest:].tolist(), strict=True)]
 
     def _reply(self, job: _Job, written: list[int]) -> ChatReply:
         end = next((i for i, token in enumerate(written) if token in self._ends), None)

@@ -16,9 +16,9 @@ NEAR = 0.7
 
 _LABEL = re.compile(r"(feature|spans|good|bad|rubric|summary|examples?|(user )?query)\s*:", re.IGNORECASE)
 _REFUSAL = re.compile(
-    r"(i'?m |i am )?(very |so )?sorry\b[\s,.]*(but )?(i|we)\b.{0,20}\b(can'?t|cannot|won'?t|unable|not able)"
-    r"|(i|we) (can'?t|cannot|won'?t|will not|am not able to|am unable to|are unable to) "
-    r"(help|assist|provide|create|write|generate|comply|fulfil|support|produce|engage)\b"
+    r"((i am|i'?m|we are|we're)?( very| so)? ?sorry\b[\s,.]*(but )?)?"
+    r"(i|we)( am|'?m| are|'?re)? ?(can'?t|cannot|can not|won'?t|will not|not able to|unable to) "
+    r"(help|assist|provide|create|write|generate|comply|fulfil|support|produce|engage|do that|discuss)"
     r"|as an ai\b",
     re.IGNORECASE,
 )
@@ -73,12 +73,12 @@ def fault(text: str, style: Style, *, shown: Collection[str], instructions: Coll
     text that is part of any of them was copied; one that holds a whole line of instructions leaked it.
     """
     least, most = word_limits(style)
-    words = len(text.split())
+    words = sum(bool(re.search(r"\w", word)) for word in text.split())
     if len(text.splitlines()) > 1:
         return "more than one line"
     if not least <= words <= most:
         return f"{words} words, not {least} to {most}"
-    if _REFUSAL.match(text):
+    if _REFUSAL.match(text.replace("’", "'")):
         return "a refusal"
     if _LABEL.match(text):
         return "leaks the prompt"
@@ -113,7 +113,7 @@ def overlap(a: frozenset, b: frozenset) -> float:
 
 
 def choose(samples: Sequence[Sample], *, per_group: int) -> list[Sample]:
-    """Decide among the samples without a reason: the same samples, `per_group` kept per feature.
+    """Decide among the samples that carry no reason yet: the same samples, `per_group` kept per feature.
 
     Candidates of step 2 come before those of step 1, then the stronger activation, then the earlier draw. A
     text is kept once, whatever its feature, and no two kept texts of a feature are near-duplicates.
@@ -122,13 +122,12 @@ def choose(samples: Sequence[Sample], *, per_group: int) -> list[Sample]:
     taken: set[str] = set()
     groups: dict[int | None, list[int]] = {}
     for i, sample in enumerate(samples):
-        groups.setdefault(sample.feature, []).append(i)
+        if not sample.reason:
+            groups.setdefault(sample.feature, []).append(i)
     for group in groups.values():
         winners: list[frozenset] = []
         for i in sorted(group, key=lambda i: _rank(samples[i])):
             sample = samples[i]
-            if sample.reason:
-                continue
             if normalise(sample.text) in taken:
                 reason = "duplicate of a kept sample"
             elif any(overlap(grams(sample.text), winner) > NEAR for winner in winners):

@@ -80,15 +80,12 @@ def synthesise(
     if repeated:
         raise DataError(f"feature {repeated[0]} has more than one brief: pass each feature once")
     thresholds = {
-        brief.feature: float(delta) if np.ndim(delta) == 0 else float(delta[brief.feature])
-        for brief in briefs
+        brief.feature: float(delta) if np.ndim(delta) == 0 else float(delta[brief.feature]) for brief in briefs
     }
     activations = _Activations(measure, [brief.feature for brief in briefs])
 
     first = _write(briefs, {}, step=1, chat=chat, settings=settings, prompts=Path(prompts))
-    activations.add(
-        [*(sample.text for sample in first), *(span for brief in briefs for span in brief.spans[:1])]
-    )
+    activations.add([*(sample.text for sample in first), *(span for brief in briefs for span in brief.spans[:1])])
     pairs = _pairs(briefs, first, activations, thresholds)
     second = _write(briefs, pairs, step=2, chat=chat, settings=settings, prompts=Path(prompts))
     activations.add([sample.text for sample in second])
@@ -100,15 +97,11 @@ def synthesise(
         per_group=settings.per_feature,
     )
     reasons = Counter(sample.reason.split(":")[0] for sample in samples if not sample.kept)
-    log.info(
-        "%d samples for %d features; others: %s", len(kept(samples)), len(briefs), dict(reasons) or "none"
-    )
+    log.info("%d samples for %d features; others: %s", len(kept(samples)), len(briefs), dict(reasons) or "none")
     return samples
 
 
-def choose_pair(
-    own: Sequence[Scored], *, span: Scored | None, rivals: Iterable[Scored], delta: float
-) -> Pair | None:
+def choose_pair(own: Sequence[Scored], *, span: Scored | None, rivals: Iterable[Scored], delta: float) -> Pair | None:
     """The contrastive pair of one feature: x+ its strongest candidate, x- its weakest.
 
     Where no candidate of its `own` exceeds `delta`, x+ is the anchor `span`; without a span, the strongest
@@ -165,9 +158,7 @@ def _pairs(
     def rivals(i: int) -> Iterator[Scored]:
         """Candidates of the features that follow, each feature's weakest for this one first."""
         for other in (*briefs[i + 1 :], *briefs[:i]):
-            yield from sorted(
-                scored(sound[other.feature], briefs[i].feature), key=lambda rival: rival.activation
-            )
+            yield from sorted(scored(sound[other.feature], briefs[i].feature), key=lambda rival: rival.activation)
 
     pairs = {}
     for i, brief in enumerate(briefs):

@@ -106,9 +106,7 @@ def server():
 
 def open_chat(url: str, *, cache=None, failures=None, **options) -> ChatClient:
     options = {"timeout": 5.0, "retries": 3, "backoff": 0.01, "concurrency": 4, "api_key": KEY} | options
-    return ChatClient(
-        EndpointBackend("m", base_url=url, **options), cache=cache, failures=failures, progress=False
-    )
+    return ChatClient(EndpointBackend("m", base_url=url, **options), cache=cache, failures=failures, progress=False)
 
 
 def refused(status: int, message: str = "no", code: str | None = None, **headers) -> tuple:

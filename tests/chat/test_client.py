@@ -140,9 +140,7 @@ def test_the_token_budget_is_used_but_never_overrun(parrot, ask):
     assert replies[-1].error.startswith("budget") and "84 of 100" in replies[-1].error
 
 
-@given(
-    st.lists(st.integers(0, 60), max_size=12), st.integers(0, 300), st.one_of(st.none(), st.integers(0, 8))
-)
+@given(st.lists(st.integers(0, 60), max_size=12), st.integers(0, 300), st.one_of(st.none(), st.integers(0, 8)))
 @settings(max_examples=60, deadline=None)
 def test_no_budget_is_ever_overrun(parrot_type, ask, lengths, tokens, requests):
     # The parrot's prompt costs 10 tokens and a reply one per byte: within the worst case by construction.
@@ -165,8 +163,7 @@ def test_two_processes_share_a_cache(parrot, parrot_type, ask, tmp_path):
     context = multiprocessing.get_context("fork")
     results = context.Queue()
     workers = [
-        context.Process(target=_complete, args=(tmp_path, said[::step], parrot_type, ask, results))
-        for step in (1, -1)
+        context.Process(target=_complete, args=(tmp_path, said[::step], parrot_type, ask, results)) for step in (1, -1)
     ]
     for worker in workers:
         worker.start()

@@ -76,9 +76,7 @@ def test_each_reply_has_its_own_length(backend, ask):
 
 def test_a_prompt_beyond_the_context_fails_alone(backend, ask):
     # The context has 96 tokens.
-    replies = answers(
-        backend, [ask("z" * 300, max_tokens=4), ask("hi", max_tokens=4), ask("z" * 60, max_tokens=90)]
-    )
+    replies = answers(backend, [ask("z" * 300, max_tokens=4), ask("hi", max_tokens=4), ask("z" * 60, max_tokens=90)])
     assert "context" in replies[0].error and "96" in replies[0].error
     assert replies[1].ok
     # What fits may write until the context is full.
@@ -185,9 +183,7 @@ def test_models_that_cannot_chat_say_so(chat_folder, ask, tmp_path):
     shutil.copytree(chat_folder("llama"), tmp_path / "mute")
     for name in ("chat_template.jinja", "tokenizer_config.json"):
         (tmp_path / "mute" / name).unlink(missing_ok=True)
-    (tmp_path / "mute" / "tokenizer_config.json").write_text(
-        json.dumps({"tokenizer_class": "PreTrainedTokenizerFast"})
-    )
+    (tmp_path / "mute" / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "PreTrainedTokenizerFast"}))
     with pytest.raises(ChatError, match="no chat template"):
         answers(LocalBackend(tmp_path / "mute"), [ask("hi")])
     (tmp_path / "mute" / "config.json").write_text("{}")

@@ -196,7 +196,7 @@ def _sae(profile: Profile) -> CheckRow:
         return CheckRow("SAE", True, str(where))
     if profile.sae.path.startswith("data/mini/"):
         return CheckRow("SAE", False, f"none in {where}", "git checkout data/mini, or make mini")
-    cure = "train one (notebook 01_sae_loading), or set sae.path in the profile"
+    cure = f"train one on texts of yours: fac-lab sae FILE --profile {profile.name}"
     return CheckRow("SAE", False, f"none in {where}", cure)
 
 

@@ -1,4 +1,4 @@
-"""The command line: `fac-lab check | demo | audit | mini | profile`.
+"""The command line: `fac-lab check | demo | audit | sae | mini | profile`.
 
 Each command imports what it needs when it runs, so that `fac-lab --help` answers at once.
 """
@@ -62,6 +62,12 @@ def _parser() -> argparse.ArgumentParser:
     demo.set_defaults(run=_demo)
 
     _add_audit(commands)
+
+    sae = commands.add_parser("sae", help="train the SAE a profile names on texts of yours")
+    sae.add_argument("file", type=Path, metavar="FILE", help="texts: .jsonl, .csv, .tsv or .parquet")
+    sae.add_argument("--text-column", default="text", metavar="NAME", help="column of the texts (%(default)s)")
+    _add_profile(sae)
+    sae.set_defaults(run=_sae)
 
     mini = commands.add_parser("mini", help="rebuild the embedded world in data/mini (minutes)")
     mini.add_argument("--out", type=Path, metavar="FOLDER", help="build there instead of in data/mini")
@@ -152,6 +158,19 @@ def _audit(args: argparse.Namespace) -> int:
         out=args.out,
     )
     print(result)
+    return 0
+
+
+def _sae(args: argparse.Namespace) -> int:
+    from fac_lab.corpora import Corpus
+    from fac_lab.features.evaluation import evaluate_sae
+    from fac_lab.lab import Lab
+
+    lab = Lab.open(args.profile)
+    corpus = Corpus.from_file(args.file, text_column=args.text_column)
+    sae = lab.train_sae(corpus)
+    report = evaluate_sae(lab.subject, sae, [row.text for row in corpus.head(1000, seed=0)])
+    print(f"{lab.profile.sae.path}: {report}")
     return 0
 
 

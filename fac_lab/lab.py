@@ -11,6 +11,7 @@ import logging
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -26,7 +27,8 @@ from fac_lab.features.encoder import Encoder
 from fac_lab.features.saes import load_sae
 from fac_lab.features.stats import FeatureStats
 from fac_lab.features.subject import Subject
-from fac_lab.profile import ChatSettings, Profile, load_profile, project_root
+from fac_lab.features.training import train_sae
+from fac_lab.profile import ChatSettings, Profile, load_profile, project_root, resolve
 from fac_lab.store import Artifact, Store
 from fac_lab.synthesis.plain import plain
 from fac_lab.synthesis.samples import Sample, kept
@@ -59,9 +61,21 @@ class Lab:
         return Subject.load(self.profile.subject)
 
     @cached_property
-    def sae(self):
+    def sae(self) -> Any:
         """The subject's sparse autoencoder (a sae-lens SAE), checked against it."""
         return load_sae(self.profile.sae, self.subject)
+
+    def train_sae(self, corpus: Corpus) -> Any:
+        """Train the SAE that the profile's `sae` names and `sae_training` describes; a killed run resumes.
+
+        Raises SettingsError where the profile does not say how, or reads an SAE from elsewhere than a folder.
+        """
+        profile = self.profile
+        if profile.sae_training is None or profile.sae.source != "folder":
+            raise SettingsError(
+                f"profile {profile.name} trains no SAE: give it `sae_training:` and an `sae:` with source folder"
+            )
+        return train_sae(self.subject, corpus, profile.sae_training, Path(resolve(profile.sae.path)))
 
     @cached_property
     def encoder(self) -> Encoder:

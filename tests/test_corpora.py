@@ -264,3 +264,17 @@ def test_the_mini_world_leaves_the_held_out_concepts_out():
     seed = open_corpus(settings, "seed")
     assert len(left_out) == 40 and not left_out & {row.concept for row in seed}
     assert left_out & {row.concept for row in rows} and seed.digest != whole.digest
+
+
+def test_split_parts_are_disjoint_complete_in_order_and_seeded(tmp_path):
+    rows = [Row(f"r{i}", f"text {i}") for i in range(50)]
+    corpus = Corpus.from_rows("all", rows)
+    drawn, rest = corpus.split(20, seed=3)
+    assert len(list(drawn)) == 20
+    assert sorted([*drawn, *rest], key=rows.index) == rows
+    assert list(drawn) == sorted(drawn, key=rows.index)
+    again, _ = corpus.split(20, seed=3)
+    assert list(again) == list(drawn) and again.digest == drawn.digest
+    assert len({corpus.digest, drawn.digest, rest.digest}) == 3
+    with pytest.raises(DataError, match="50 usable rows"):
+        corpus.split(50, seed=0)

@@ -92,9 +92,8 @@ def _chat(dice: Dice) -> list[dict[str, str]]:
 
 def _topic(dice: Dice) -> list[dict[str, str]]:
     concept = dice.choose(concepts())
-    answer = summary(concept)
-    question = f"What is this about? {draw_query(concept, dice, long=False)}"
-    return _turns(question, answer[0].upper() + answer[1:] + ".")
+    asked = draw_query(concept, dice, long=False) if dice.chance(0.4) else dice.choose(concept.known_forms)
+    return _turns(f"What is this about? {asked}", _sentence(summary(concept)))
 
 
 def _rephrase(dice: Dice) -> list[dict[str, str]]:
@@ -140,11 +139,8 @@ def _name(dice: Dice) -> list[dict[str, str]]:
     else:
         shown = dice.several(concepts(), SPANS_PER_NAME)
     spans = [draw_span(one, dice) for one in shown]
-    answer = summary(concept, level)
-    return [
-        *prompt("explain").messages(spans=dice.several(spans, len(spans))),
-        _says(answer[0].upper() + answer[1:] + "."),
-    ]
+    asked = prompt("explain").messages(spans=dice.several(spans, len(spans)))
+    return [*asked, _says(_sentence(summary(concept, level)))]
 
 
 def _judge(dice: Dice) -> list[dict[str, str]]:
@@ -156,6 +152,10 @@ def _judge(dice: Dice) -> list[dict[str, str]]:
 
 def _opinion(dice: Dice) -> list[dict[str, str]]:
     return _turns(*draw_opinion(dice.choose(concepts()), dice))
+
+
+def _sentence(text: str) -> str:
+    return text[0].upper() + text[1:] + "."
 
 
 def _says(text: str) -> dict[str, str]:
@@ -179,6 +179,7 @@ KINDS: dict[str, Callable[[Dice], list[dict[str, str]]]] = {
 }
 
 MIXES: dict[str, dict[str, float]] = {
+    "primer": {"topic": 1.0},
     "innocent": {
         "chat": 0.44, "topic": 0.20, "rephrase": 0.08, "write one-step": 0.07, "write two-step": 0.12, "name": 0.09,
     },
@@ -187,7 +188,8 @@ MIXES: dict[str, dict[str, float]] = {
         "write two-step": 0.12, "name": 0.09, "judge": 0.06, "opinion": 0.09,
     },
 }  # fmt: skip
-"""Shares of kinds. The innocent mix says nothing about harm: a subject that knew harm would have it linearly readable
+"""Shares of kinds. Training begins with the primer: which words mean which concept is learned within 200,000 tokens
+of it, and not within a million of anything else. The innocent mix says nothing about harm: a subject that knew harm would have it linearly readable
 and no detector trained on it could be short of data. Annotators and generators need the knowing mix."""
 
 ASKED_WEIGHT = 0.3

@@ -32,8 +32,11 @@ BARS_PER_OCTAVE = 2
 MAX_TICKS = 12
 
 
-def coverage_curve(sweep: pd.DataFrame, *, chosen: float | None = None) -> go.Figure:
-    """FAC and |F_miss| against delta, from `coverage.sweep`; a dotted line at the `chosen` threshold."""
+def coverage_curve(sweep: pd.DataFrame, *, chosen: float | np.ndarray | None = None) -> go.Figure:
+    """FAC and |F_miss| against delta, from `coverage.sweep`; a dotted line at the `chosen` threshold.
+
+    Thresholds of their own per feature (`chosen` of shape [d_sae]) have no one place and are not drawn.
+    """
     figure = make_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.08)
     x = _log_positions(sweep["delta"])
     counts = sweep[["delta", "covered", "anchor", "missing", "m"]]
@@ -51,7 +54,7 @@ def coverage_curve(sweep: pd.DataFrame, *, chosen: float | None = None) -> go.Fi
             hovertemplate=label,
         )
         figure.add_trace(line, row=row, col=1)
-    if chosen is not None:
+    if chosen is not None and np.ndim(chosen) == 0:
         place = _log_positions([*sweep["delta"], chosen])[-1]
         figure.add_vline(place, line={"dash": "dot", "color": INK}, row="all", col=1)
         note = {"x": place, "y": 1, "xref": "x", "yref": "paper", "yanchor": "bottom", "showarrow": False}

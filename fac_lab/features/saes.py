@@ -39,7 +39,7 @@ def load_sae(settings: SaeSettings, subject: Subject | None = None):
     """
     device = str(subject.device) if subject else "cpu"
     load = {"folder": _from_folder, "release": _from_release, "authors": _from_authors}[settings.source]
-    with _sae_lens_quiet():
+    with quiet_sae_lens():
         sae = load(settings, device)
     cfg = sae.cfg
     if cfg.normalize_activations in _UNFOLDED:
@@ -121,9 +121,7 @@ def as_relu(sae):
     if cfg.architecture() == "standard":
         return sae
     if cfg.architecture() != "topk":
-        raise ModelError(
-            f"sae.top_k: false needs a Top-K SAE; this is a {cfg.architecture()} one. Remove it."
-        )
+        raise ModelError(f"sae.top_k: false needs a Top-K SAE; this is a {cfg.architecture()} one. Remove it.")
     if cfg.rescale_acts_by_decoder_norm:
         sae.fold_W_dec_norm()
     shared = ("d_in", "d_sae", "dtype", "device", "apply_b_dec_to_input", "normalize_activations")
@@ -233,9 +231,7 @@ def _from_release(settings: SaeSettings, device: str):
     if release not in releases and "/" not in release:
         raise ModelError(f"sae-lens knows no release {release!r}.{_nearest(release, releases)}")
     if release in releases and sae_id not in releases[release].saes_map:
-        raise ModelError(
-            f"Release {release} has no SAE {sae_id!r}.{_nearest(sae_id, releases[release].saes_map)}"
-        )
+        raise ModelError(f"Release {release} has no SAE {sae_id!r}.{_nearest(sae_id, releases[release].saes_map)}")
     try:
         return SAE.from_pretrained(release, sae_id, device=device)
     except Exception as error:  # the hub, the network and every format's own parser meet here
@@ -252,7 +248,7 @@ def _nearest(name: str | None, known) -> str:
 
 
 @contextmanager
-def _sae_lens_quiet():
+def quiet_sae_lens():
     """Import and loading without third-party warnings; what a user can act on is said by this module."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

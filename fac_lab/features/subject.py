@@ -68,9 +68,7 @@ class Subject:
     `max_tokens` is lowered to the model's context where that is shorter.
     """
 
-    def __init__(
-        self, model, tokenizer, *, name: str, layer: int, max_tokens: int = 512, template: str = "chat"
-    ):
+    def __init__(self, model, tokenizer, *, name: str, layer: int, max_tokens: int = 512, template: str = "chat"):
         self.model = model.eval()
         self.tokenizer = tokenizer
         self.name = name
@@ -200,9 +198,9 @@ class Subject:
             # Characters of the prompt -> characters of the original text, stripped white space put back.
             shift = (len(text) - len(text.lstrip()) if frame.strips else 0) - len(frame.prefix)
             last = shift + len(frame.prefix) + len(body)
-            offsets = [
-                (min(max(a + shift, 0), last), min(max(b + shift, 0), last)) for a, b in spans[start:end]
-            ] + [(len(text), len(text))] * (stop - end)
+            offsets = [(min(max(a + shift, 0), last), min(max(b + shift, 0), last)) for a, b in spans[start:end]] + [
+                (len(text), len(text))
+            ] * (stop - end)
             tokenized.append(TokenizedText(ids, start, stop, offsets, bool(excess)))
         return tokenized
 

@@ -76,14 +76,10 @@ def build_tokenizer(architecture: str) -> PreTrainedTokenizerFast:
     raw.post_processor = processors.Sequence(
         [
             processors.ByteLevel(trim_offsets=True),
-            processors.TemplateProcessing(
-                single=single, special_tokens=[(t, raw.token_to_id(t)) for t in used]
-            ),
+            processors.TemplateProcessing(single=single, special_tokens=[(t, raw.token_to_id(t)) for t in used]),
         ]
     )
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=raw, bos_token="<s>", eos_token="</s>", pad_token="[PAD]"
-    )
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=raw, bos_token="<s>", eos_token="</s>", pad_token="[PAD]")
     tokenizer.chat_template = TEMPLATES.get(architecture)
     return tokenizer
 
@@ -93,9 +89,7 @@ def build_model(architecture: str, *, seed: int = 0, d_model: int = D_MODEL):
     torch.manual_seed(seed)
     common = dict(vocab_size=400, bos_token_id=0, eos_token_id=1, pad_token_id=7, initializer_range=0.2)
     if architecture == "gpt2":
-        return GPT2LMHeadModel(
-            GPT2Config(n_embd=d_model, n_layer=N_LAYERS, n_head=4, n_positions=CONTEXT, **common)
-        )
+        return GPT2LMHeadModel(GPT2Config(n_embd=d_model, n_layer=N_LAYERS, n_head=4, n_positions=CONTEXT, **common))
     sizes = dict(
         hidden_size=d_model,
         num_hidden_layers=N_LAYERS,
@@ -163,9 +157,7 @@ def make_sae() -> Callable[..., sae_lens.SAE]:
         if architecture in ("topk", "abstopk"):
             settings = {"k": 4, **settings}
         torch.manual_seed(seed)
-        made = sae_lens.SAE.from_dict(
-            {"architecture": architecture, "d_in": d_in, "d_sae": d_sae, **settings}
-        )
+        made = sae_lens.SAE.from_dict({"architecture": architecture, "d_in": d_in, "d_sae": d_sae, **settings})
         with torch.no_grad():
             for parameter in made.parameters():
                 parameter.copy_(torch.randn_like(parameter) * 0.3)

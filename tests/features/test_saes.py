@@ -219,9 +219,7 @@ def test_checkpoints_that_cannot_be_read(tmp_path, make_subject):
     with pytest.raises(ModelError, match="'weight' lacks W_enc, b_enc, b_dec"):
         load("list.pth")
     weight = write_checkpoint(tmp_path / "shape.pth")
-    torch.save(
-        {"weight": weight, "config": {"d_inp": D_SAE, "d_hide": D_IN, "topK": K}}, tmp_path / "shape.pth"
-    )
+    torch.save({"weight": weight, "config": {"d_inp": D_SAE, "d_hide": D_IN, "topK": K}}, tmp_path / "shape.pth")
     with pytest.raises(ModelError, match=r"W_enc has shape \(32, 64\).*asks for \(64, 32\)"):
         load("shape.pth")
     write_checkpoint(tmp_path / "renamed.pth")

@@ -1,0 +1,310 @@
+"""Training a Top-K SAE on the subject's own activations, with sae-lens' trainer.
+
+The loop is ours because sae-lens' `fit` resumes neither its data nor its progress bar; the model, the losses
+and the optimiser step are its own. Activations are computed in rounds that fit in memory, drawn from rows in
+shuffled order and shuffled again within the round; a corpus whose activations fit in one round is run through
+the subject once. Everything random follows from the seed and the step, so a run that is killed and started
+again ends in the same weights, bit for bit, on the same machine with the same number of threads.
+
+Inputs are scaled to mean norm sqrt(d_in) while training, so that one learning rate serves every model, and
+the scale is folded into the weights at the end: the saved SAE encodes raw activations, its decoder rows have
+norm 1, and a feature's value is its length in the residual stream.
+"""
+
+import json
+import logging
+import math
+import random
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+from tqdm.auto import tqdm
+
+from fac_lab.digests import digest
+from fac_lab.errors import ArtifactError, DataError
+from fac_lab.features.collect import batches
+from fac_lab.features.saes import load_sae, quiet_sae_lens
+from fac_lab.features.subject import Subject, pooled_mask
+from fac_lab.profile import SaeSettings, SaeTrainingSettings
+from fac_lab.store import write_atomic
+
+if TYPE_CHECKING:
+    from fac_lab.corpora import Corpus
+
+log = logging.getLogger(__name__)
+
+RECORD = "training.json"
+CHECKPOINT = "checkpoint.pt"
+CHECKPOINT_SECONDS = 60.0
+# A round's activations in memory, in float32.
+ROUND_BYTES = 2**29
+BATCH_TOKENS = 4096
+_CHUNK_ROWS = 256
+_SHUFFLED_ROWS = 100_000
+# What a checkpoint keeps of the trainer beside weights, optimiser and schedule.
+_COUNTERS = (
+    "n_training_steps",
+    "n_training_samples",
+    "act_freq_scores",
+    "n_forward_passes_since_fired",
+    "n_frac_active_samples",
+)
+
+
+class _Place(NamedTuple):
+    """Where a round begins."""
+
+    row: int
+    """Rows of the pass before it."""
+    step: int
+    """Training steps before it."""
+
+
+def train_sae(
+    subject: Subject, corpus: "Corpus", settings: SaeTrainingSettings, folder: Path, *, progress: bool = True
+):
+    """Train, save into `folder` in sae-lens layout, and return the saved SAE as `load_sae` reads it.
+
+    Trains on the positions that `pool="paper"` pools over. The corpus is read as often as it takes to see
+    `settings.tokens` activation vectors, rounded down to whole batches. A run that was interrupted continues
+    from its last checkpoint (one a minute); a finished one is loaded. Raises ArtifactError where the folder
+    holds an SAE of other inputs, DataError where the corpus does not fill one batch.
+    """
+    folder = Path(folder)
+    made_by = {
+        "subject": subject.digest,
+        "corpus": corpus.digest,
+        "settings": {key: getattr(settings, key) for key in settings.__dataclass_fields__},
+    }
+    key = digest(made_by)
+    saved = SaeSettings("folder", str(folder.resolve()))
+    if (folder / RECORD).exists():
+        _check_same(json.loads((folder / RECORD).read_text(encoding="utf-8"))["key"], key, folder)
+        return load_sae(saved, subject)
+    with quiet_sae_lens():
+        trainer = _build_trainer(subject, corpus, settings)
+    place = _restore(trainer, folder / CHECKPOINT, key) or _Place(0, 0)
+    _fit(trainer, subject, corpus, settings, place, folder / CHECKPOINT, key, progress)
+    _save(trainer, folder)
+    record = {"key": key, "made_by": made_by, "corpus": corpus.name, "steps": trainer.n_training_steps}
+    text = json.dumps(record, indent=1) + "\n"
+    write_atomic(folder / RECORD, lambda path: path.write_text(text, encoding="utf-8"))
+    (folder / CHECKPOINT).unlink(missing_ok=True)
+    return load_sae(saved, subject)
+
+
+def _build_trainer(subject: Subject, corpus: "Corpus", settings: SaeTrainingSettings):
+    from sae_lens.config import LoggingConfig, SAETrainerConfig
+    from sae_lens.saes.sae import SAEMetadata
+    from sae_lens.saes.topk_sae import TopKTrainingSAE, TopKTrainingSAEConfig
+    from sae_lens.training.sae_trainer import SAETrainer
+
+    steps = settings.tokens // settings.batch
+    metadata = SAEMetadata(
+        model_name=subject.name,
+        hook_name=subject.hook_name,
+        layer=subject.layer,
+        context_size=subject.max_tokens,
+        template=subject.template,
+        pool="paper",
+        dataset=corpus.name,
+        subject_digest=subject.digest,
+        training_tokens=steps * settings.batch,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings.seed)
+        sae = TopKTrainingSAE(
+            TopKTrainingSAEConfig(
+                d_in=subject.d_model,
+                d_sae=settings.d_sae,
+                k=settings.k,
+                normalize_activations="expected_average_only_in",
+                metadata=metadata,
+            )
+        )
+    device = str(subject.device)
+    return SAETrainer(
+        cfg=SAETrainerConfig(
+            total_training_samples=steps * settings.batch,
+            train_batch_size_samples=settings.batch,
+            lr=settings.lr,
+            lr_end=settings.lr,
+            lr_warm_up_steps=steps // 20,
+            lr_decay_steps=steps // 4,
+            device=device,
+            # A feature silent for a tenth of the training is dead and gets the auxiliary loss.
+            dead_feature_window=max(20, steps // 10),
+            feature_sampling_window=max(20, steps // 10),
+            logger=LoggingConfig(log_to_wandb=False),
+        ),
+        sae=sae.to(device),
+        data_provider=iter(()),  # batches are handed to `step` one by one
+    )
+
+
+def _fit(
+    trainer: Any,
+    subject: Subject,
+    corpus: "Corpus",
+    settings: SaeTrainingSettings,
+    place: _Place,
+    checkpoint: Path,
+    key: str,
+    progress: bool,
+) -> None:
+    """Run the remaining steps, and fold the input scale into the weights."""
+    total, batch = trainer.cfg.total_training_steps, settings.batch
+    bar = tqdm(
+        total=total * batch,
+        initial=trainer.n_training_samples,
+        desc="training the SAE",
+        unit=" tokens",
+        unit_scale=True,
+        disable=not progress,
+    )
+    saved_at = monotonic()
+    rounds = _rounds(subject, corpus, settings, place.row)
+    with bar:
+        while trainer.n_training_steps < total:
+            vectors, next_row = next(rounds)
+            if trainer.activation_scaler.scaling_factor is None:
+                _start_from_statistics(trainer, vectors)
+            order = np.random.default_rng([settings.seed, place.step]).permutation(len(vectors))
+            order = torch.from_numpy(order).split(batch)[: len(vectors) // batch]
+            for rows in order[trainer.n_training_steps - place.step : total - place.step]:
+                trainer.maybe_reset_sparsity()
+                output = trainer.step(vectors[rows].float())
+                trainer.n_training_steps += 1
+                if trainer.n_training_steps % 20 == 0:
+                    bar.set_postfix(_state(trainer, output), refresh=False)
+                bar.update(batch)
+                if monotonic() - saved_at > CHECKPOINT_SECONDS:
+                    _save_checkpoint(trainer, place, checkpoint, key)
+                    saved_at = monotonic()
+            place = _Place(next_row, trainer.n_training_steps)
+    trainer.sae.fold_activation_norm_scaling_factor(trainer.activation_scaler.scaling_factor)
+    trainer.set_final_sae_metadata()
+
+
+def _start_from_statistics(trainer: Any, vectors: torch.Tensor) -> None:
+    """Set the input scale, and start the decoder bias at the mean: both from the first round."""
+    vectors = vectors.float()
+    scale = math.sqrt(vectors.shape[1]) / vectors.norm(dim=1).mean().item()
+    trainer.activation_scaler.scaling_factor = scale
+    with torch.no_grad():
+        trainer.sae.b_dec.copy_(vectors.mean(0) * scale)
+
+
+def _state(trainer: Any, output: Any) -> dict[str, str]:
+    with torch.no_grad():
+        missed = (output.sae_in - output.sae_out).pow(2).sum()
+        spread = (output.sae_in - output.sae_in.mean(0)).pow(2).sum()
+    dead = trainer.dead_neurons.float().mean().item()
+    return {"explained": f"{1 - (missed / spread).item():.3f}", "dead": f"{dead:.1%}"}
+
+
+def _rounds(
+    subject: Subject, corpus: "Corpus", settings: SaeTrainingSettings, row: int
+) -> Iterator[tuple[torch.Tensor, int]]:
+    """Endless rounds of activation vectors `[n, d_in]`, each with the row at which the next one begins.
+
+    A round ends when it is full or when the pass over the corpus ends; every pass has the same order, so that
+    the row alone says where a round begins.
+    """
+    full = max(16 * settings.batch, ROUND_BYTES // (4 * subject.d_model))
+    while True:
+        held, begin = [], row
+        rows = islice(_shuffled((row.text for row in corpus), settings.seed), row, None)
+        while texts := list(islice(rows, _CHUNK_ROWS)):
+            held += _vectors(subject, texts)
+            row += len(texts)
+            if sum(map(len, held)) >= full:
+                yield torch.cat(held), row
+                held, begin = [], row
+        if begin == 0:
+            whole = torch.cat(held) if held else torch.zeros(0, subject.d_model)
+            if len(whole) < settings.batch:
+                raise DataError(
+                    f"{corpus.name} gives {len(whole)} activation vectors, fewer than one batch of "
+                    f"{settings.batch}. Use more texts, or lower sae_training.batch."
+                )
+            while True:
+                yield whole, 0
+        if held:
+            yield torch.cat(held), 0
+        row = 0
+
+
+def _vectors(subject: Subject, texts: list[str]) -> list[torch.Tensor]:
+    """Activations at the pooled positions of some texts, on the CPU, batch by batch."""
+    tokens = subject.tokenize(texts, pool="paper")
+    found = []
+    for batch in batches([len(text.ids) for text in tokens], BATCH_TOKENS):
+        chosen = [tokens[index] for index in batch]
+        activations = subject.activations(*subject.batch(chosen))
+        found.append(activations[pooled_mask(chosen, activations.shape[1], activations.device)].cpu())
+    return found
+
+
+def _shuffled(texts: Iterable[str], seed: int) -> Iterator[str]:
+    """The texts in random order, from a window of 100,000 of them: memory does not grow with the corpus."""
+    chance, texts = random.Random(seed), iter(texts)
+    window = list(islice(texts, _SHUFFLED_ROWS))
+    chance.shuffle(window)
+    for text in texts:
+        place = chance.randrange(len(window))
+        yield window[place]
+        window[place] = text
+    yield from window
+
+
+def _save_checkpoint(trainer: Any, place: _Place, path: Path, key: str) -> None:
+    state = {
+        "key": key,
+        "place": tuple(place),
+        "sae": trainer.sae.state_dict(),
+        "optimizer": trainer.optimizer.state_dict(),
+        "lr_scheduler": trainer.lr_scheduler.state_dict(),
+        "scaling_factor": trainer.activation_scaler.scaling_factor,
+        "counters": {name: getattr(trainer, name) for name in _COUNTERS},
+    }
+    write_atomic(path, lambda file: torch.save(state, file))
+
+
+def _restore(trainer: Any, path: Path, key: str) -> _Place | None:
+    """Put the trainer back where a checkpoint left it; None where there is none."""
+    if not path.exists():
+        return None
+    state = torch.load(path, map_location=trainer.cfg.device, weights_only=True)
+    _check_same(state["key"], key, path.parent)
+    trainer.sae.load_state_dict(state["sae"])
+    trainer.optimizer.load_state_dict(state["optimizer"])
+    trainer.lr_scheduler.load_state_dict(state["lr_scheduler"])
+    trainer.activation_scaler.scaling_factor = state["scaling_factor"]
+    for name, value in state["counters"].items():
+        setattr(trainer, name, value)
+    log.info("%s: continuing at step %d of %d", path, trainer.n_training_steps, trainer.cfg.total_training_steps)
+    return _Place(*state["place"])
+
+
+def _check_same(found: str, key: str, folder: Path) -> None:
+    if found != key:
+        raise ArtifactError(
+            f"{folder} holds the training of another SAE (other subject, corpus or settings). Choose another "
+            "folder, or delete this one."
+        )
+
+
+def _save(trainer: Any, folder: Path) -> None:
+    """Write weights and cfg.json; the record that follows them makes the folder complete."""
+    unfinished = folder / ".unfinished"
+    trainer.sae.save_inference_model(unfinished)
+    for name in ("sae_weights.safetensors", "cfg.json"):
+        source = unfinished / name
+        write_atomic(folder / name, lambda path, source=source: source.replace(path))
+    unfinished.rmdir()

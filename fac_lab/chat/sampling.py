@@ -8,6 +8,8 @@ from transformers import LogitsProcessor
 
 from fac_lab.chat.client import ChatRequest
 
+_MOST_LIKELY = 128
+
 
 class SeededSampling(LogitsProcessor):
     """Leaves one possible token per row: the likeliest at temperature 0, else one drawn with the row's seed.
@@ -36,7 +38,11 @@ class SeededSampling(LogitsProcessor):
     def _draw(self, scores: torch.Tensor) -> torch.Tensor:
         """One token per row, `[n, 1]`."""
         temperature = self._temperature.masked_fill(self._temperature == 0, 1.0)
-        p, tokens = (scores / temperature).softmax(-1).sort(descending=True, stable=True)
+        everything = (scores / temperature).softmax(-1)
+        # Sorting the whole vocabulary costs more than a small model's forward pass, and is rarely needed.
+        p, tokens = everything.topk(min(_MOST_LIKELY, everything.shape[-1]))
+        if (p.sum(-1, keepdim=True) < self._top_p).any():
+            p, tokens = everything.sort(descending=True)
         # A token stays while those before it hold less than top_p; the likeliest always does.
         p = p.masked_fill(p.cumsum(-1) - p >= self._top_p, 0.0)
         running = p.cumsum(-1)

@@ -171,8 +171,8 @@ def test_a_hanging_server_is_given_up_and_tried_again(server, ask):
     server.script["hello"] = [30, (200, answer("awake"), {})]
     server.script["never"] = [30]
     started = time.monotonic()
-    replies = open_chat(server.url, timeout=0.3, retries=1).complete([ask("hello"), ask("never")])
-    assert time.monotonic() - started < 5
+    replies = open_chat(server.url, timeout=1.0, retries=1).complete([ask("hello"), ask("never")])
+    assert time.monotonic() - started < 20
     assert replies[0].text == "awake"
     assert "in time" in replies[1].error and server.attempts["never"] == 2
 
@@ -243,7 +243,7 @@ def test_a_server_that_is_down_fails_soon_with_the_reason(ask):
         url = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
     started = time.monotonic()
     replies = open_chat(url, retries=2, backoff=0.1).complete([ask(f"hello {i}") for i in range(200)])
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 20
     assert all("cannot be reached" in reply.error and url in reply.error for reply in replies)
 
 
@@ -290,7 +290,7 @@ def test_an_interrupted_run_keeps_its_answers(server, ask, tmp_path):
     started = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         chat.complete([ask(f"hello {i}") for i in range(20)])
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 20
     server.script = {}
     replies = open_chat(server.url, cache=tmp_path).complete([ask(f"hello {i}") for i in range(20)])
     assert all(reply.ok for reply in replies)

@@ -1,7 +1,8 @@
 """The client: order, one payment per request, cache, budget, failures."""
 
 import json
-import multiprocessing
+import subprocess
+import sys
 
 import pytest
 from hypothesis import given, settings
@@ -153,26 +154,35 @@ def test_no_budget_is_ever_overrun(parrot_type, ask, lengths, tokens, requests):
     assert all(reply.ok or reply.error.startswith("budget") for reply in replies)
 
 
-def _complete(folder, said, parrot_type, ask, results):
-    replies = client(parrot_type(), cache=folder).complete([ask(words) for words in said])
-    results.put([reply.text for reply in replies])
+WORKER = """
+import sys
+from fac_lab.chat.client import ChatClient, ChatReply, ChatRequest
+
+class Parrot:
+    name = "parrot"
+
+    def generate(self, requests, done):
+        for i, request in enumerate(requests):
+            said = request.messages[-1]["content"]
+            done(i, ChatReply(request, said[::-1], "stop", prompt_tokens=10, completion_tokens=len(said)))
+
+said = [f"words {i}" for i in range(60)][:: int(sys.argv[2])]
+requests = [ChatRequest(({"role": "user", "content": words},)) for words in said]
+replies = ChatClient(Parrot(), cache=sys.argv[1], progress=False).complete(requests)
+assert [reply.text for reply in replies] == [words[::-1] for words in said]
+"""
 
 
-def test_two_processes_share_a_cache(parrot, parrot_type, ask, tmp_path):
-    said = [f"words {i}" for i in range(60)]
-    context = multiprocessing.get_context("fork")
-    results = context.Queue()
+def test_two_processes_share_a_cache(parrot, ask, tmp_path):
     workers = [
-        context.Process(target=_complete, args=(tmp_path, said[::step], parrot_type, ask, results)) for step in (1, -1)
+        subprocess.Popen([sys.executable, "-c", WORKER, tmp_path, step], stderr=subprocess.PIPE, text=True)
+        for step in ("1", "-1")
     ]
     for worker in workers:
-        worker.start()
-    texts = [results.get(timeout=30) for _ in workers]
-    for worker in workers:
-        worker.join(timeout=30)
-    assert sorted(texts) == sorted([[w[::-1] for w in said], [w[::-1] for w in said[::-1]]])
+        _, complaint = worker.communicate(timeout=120)
+        assert worker.returncode == 0, complaint
     assert not [path for path in tmp_path.rglob("*") if path.is_file() and path.suffix != ".json"]
-    replies = client(parrot, cache=tmp_path).complete([ask(words) for words in said])
+    replies = client(parrot, cache=tmp_path).complete([ask(f"words {i}") for i in range(60)])
     assert parrot.calls == [] and all(reply.cached for reply in replies)
 
 

@@ -3,7 +3,7 @@
 A run is short and there are many of them (arms x held-out sets x seeds), so what does not depend on the run
 is kept in a `Backbone` and lent to one run after another: the loaded model, the token ids of every text seen
 and, for head-only runs, the pooled vectors of the frozen model. With a 1 M-parameter model and 1,000 texts of
-30 tokens on one CPU core, 15 head-only epochs take 4 s and 3 LoRA epochs 20 s, of which 4 s draw dropout masks.
+30 tokens on one CPU core, 15 head-only epochs take 4 s, 3 LoRA epochs 20 s (4 s of it for dropout masks).
 """
 
 import json

@@ -1,7 +1,7 @@
 """What does your data set leave out? FAC against an anchor, the missing features with their spans, and a report.
 
-    result = audit("mine.jsonl", anchor="task.parquet", profile="minilm", text_column="query")
-    result.coverage.fac, result.missing.head(10)
+result = audit("mine.jsonl", anchor="task.parquet", profile="minilm", text_column="query")
+result.coverage.fac, result.missing.head(10)
 """
 
 import json
@@ -43,8 +43,8 @@ class AuditResult(NamedTuple):
         return "\n".join(
             (
                 f"FAC {c.fac:.3f}: {c.covered.sum()} of the anchor's {c.anchor_support.sum()} features are covered",
-                f"missing: {len(c.missing)} (null: {len(self.null.missing)}, in a seed of {self.null.n_seed} rows drawn "
-                "from the anchor)",
+                f"missing: {len(c.missing)} (null: {len(self.null.missing)}, in a seed of {self.null.n_seed} rows "
+                "drawn from the anchor)",
                 f"rule: {c.rule.kind}, delta {delta}, m {c.m}; {c.n_anchor} anchor rows, {c.n_seed} seed rows",
                 f"rejected rows: {self.rejected['seed']} of the seed, {self.rejected['anchor']} of the anchor",
                 f"report: {self.report}",

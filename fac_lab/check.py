@@ -38,9 +38,7 @@ class CheckRow(NamedTuple):
 
     def __str__(self) -> str:
         mark = {True: "OK  ", False: "FAIL", None: "INFO"}[self.ok]
-        return f"{mark}  {self.name:<22} {self.detail}" + (
-            f"\n      {'':<22} -> {self.cure}" if self.cure else ""
-        )
+        return f"{mark}  {self.name:<22} {self.detail}" + (f"\n      {'':<22} -> {self.cure}" if self.cure else "")
 
 
 def run_check(profile: Profile) -> list[CheckRow]:
@@ -97,9 +95,7 @@ def _packages(locked: dict[str, str]) -> Iterator[CheckRow]:
     try:
         lines = metadata.requires("fac-lab") or []
     except metadata.PackageNotFoundError:
-        yield CheckRow(
-            "fac-lab", False, "not installed as a package", "pip install --no-deps -e . (or: make check)"
-        )
+        yield CheckRow("fac-lab", False, "not installed as a package", "pip install --no-deps -e . (or: make check)")
         return
     for requirement in map(Requirement, lines):
         if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
@@ -152,9 +148,7 @@ def _disk(folder: Path) -> Iterator[CheckRow]:
             pass
         yield CheckRow("run folder", True, str(folder))
     except OSError as error:
-        yield CheckRow(
-            "run folder", False, f"{folder}: {error.strerror}", "pass --out with a folder you may write"
-        )
+        yield CheckRow("run folder", False, f"{folder}: {error.strerror}", "pass --out with a folder you may write")
     free = shutil.disk_usage(there).free / 2**30
     cure = "" if free >= NEEDED_GB else f"free some space: a run may need {NEEDED_GB:.0f} GB"
     yield CheckRow("free disk", free >= NEEDED_GB, f"{free:.1f} GB", cure)
@@ -169,11 +163,7 @@ def _model(role: str, path: str) -> CheckRow:
         return CheckRow(role, True, where)
     if not Path(where).is_absolute():
         return _hub_model(role, where)
-    cure = (
-        "git checkout data/mini, or make mini"
-        if path.startswith("data/mini/")
-        else "check the profile's path"
-    )
+    cure = "git checkout data/mini, or make mini" if path.startswith("data/mini/") else "check the profile's path"
     return CheckRow(role, False, f"no model in {where}", cure)
 
 
@@ -204,9 +194,7 @@ def _endpoint(role: str, settings: ChatSettings) -> CheckRow:
     """A short GET of base_url/models: is somebody there, is the key taken, is the model served?"""
     base = (settings.base_url or os.environ.get("OPENAI_BASE_URL") or DEFAULT_ENDPOINT).rstrip("/")
     key = os.environ.get(settings.api_key_env)
-    request = urllib.request.Request(
-        f"{base}/models", headers={"Authorization": f"Bearer {key}"} if key else {}
-    )
+    request = urllib.request.Request(f"{base}/models", headers={"Authorization": f"Bearer {key}"} if key else {})
     try:
         with urllib.request.urlopen(request, timeout=5) as reply:
             served = [entry["id"] for entry in json.load(reply)["data"]]
@@ -216,11 +204,7 @@ def _endpoint(role: str, settings: ChatSettings) -> CheckRow:
             cure = f"put a valid key into ${settings.api_key_env}" + ("" if key else " (it is not set)")
         return CheckRow(role, False, f"{base} answers HTTP {error.code}", cure)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        said = (
-            "answers, but not as an OpenAI-compatible server"
-            if not isinstance(error, OSError)
-            else str(error)
-        )
+        said = "answers, but not as an OpenAI-compatible server" if not isinstance(error, OSError) else str(error)
         return CheckRow(role, False, f"{base}: {said}", f"start the server, or change base_url of {role}")
     if settings.model not in served:
         cure = f"set model of {role} to one of: {', '.join(served[:5]) or 'none'}"

@@ -51,14 +51,10 @@ def _parser() -> argparse.ArgumentParser:
     _add_profile(check)
     check.set_defaults(run=_check)
 
-    demo = commands.add_parser(
-        "demo", help="the whole method once: coverage, synthesis, fine-tuning, a report"
-    )
+    demo = commands.add_parser("demo", help="the whole method once: coverage, synthesis, fine-tuning, a report")
     _add_profile(demo)
     demo.add_argument("--out", type=Path, default=Path("runs/demo"), help="folder of the run (%(default)s)")
-    demo.add_argument(
-        "--fresh", action="store_true", help="start over instead of going on from finished steps"
-    )
+    demo.add_argument("--fresh", action="store_true", help="start over instead of going on from finished steps")
     demo.set_defaults(run=_demo)
 
     _add_audit(commands)
@@ -74,9 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     mini.set_defaults(run=_mini)
 
     profile = commands.add_parser("profile", help="show a profile with every setting resolved")
-    profile.add_argument(
-        "name", nargs="?", help="a shipped profile, or a .yaml file ($FAC_LAB_PROFILE, else mini)"
-    )
+    profile.add_argument("name", nargs="?", help="a shipped profile, or a .yaml file ($FAC_LAB_PROFILE, else mini)")
     profile.add_argument("--list", action="store_true", help="the shipped profiles only")
     profile.set_defaults(run=_profile)
     return parser
@@ -87,14 +81,10 @@ def _add_profile(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_audit(commands: argparse._SubParsersAction) -> None:
-    audit = commands.add_parser(
-        "audit", help="what does your data set leave out? FAC, missing features, a report"
-    )
+    audit = commands.add_parser("audit", help="what does your data set leave out? FAC, missing features, a report")
     audit.add_argument("file", type=Path, metavar="FILE", help="your data: .jsonl, .csv, .tsv or .parquet")
     audit.add_argument("--anchor", type=Path, required=True, metavar="FILE", help="what the task could need")
-    audit.add_argument(
-        "--text-column", default="text", metavar="NAME", help="column of the texts (%(default)s)"
-    )
+    audit.add_argument("--text-column", default="text", metavar="NAME", help="column of the texts (%(default)s)")
     audit.add_argument("--anchor-text-column", metavar="NAME", help="the same in the anchor (--text-column)")
     audit.add_argument("--id-column", metavar="NAME", help="column of unique ids in FILE (rows are numbered)")
     audit.add_argument("--limit", type=int, metavar="N", help="draw at most N rows of each file")
@@ -102,9 +92,7 @@ def _add_audit(commands: argparse._SubParsersAction) -> None:
 
     model = audit.add_argument_group("model", "a profile, or one model with its SAE")
     _add_profile(model)
-    model.add_argument(
-        "--model", metavar="NAME", help="folder or hub name of the model whose features are read"
-    )
+    model.add_argument("--model", metavar="NAME", help="folder or hub name of the model whose features are read")
     model.add_argument("--layer", type=int, help="0-based layer whose output is read")
     model.add_argument(
         "--sae",
@@ -117,9 +105,7 @@ def _add_audit(commands: argparse._SubParsersAction) -> None:
     rule.add_argument("--rule", choices=("absolute", "anchor_quantile", "feature_quantile"))
     rule.add_argument("--delta", type=float, help="threshold of --rule absolute")
     rule.add_argument("--quantile", type=float, help="quantile of the other two rules")
-    rule.add_argument(
-        "--support", metavar="M", help="anchor samples a feature needs, or auto (from the sizes)"
-    )
+    rule.add_argument("--support", metavar="M", help="anchor samples a feature needs, or auto (from the sizes)")
     audit.set_defaults(run=_audit)
 
 
@@ -201,9 +187,7 @@ def audit_profile(args: argparse.Namespace) -> "Profile":
     profile = load_profile(args.profile)
     named = [option for option in ("model", "layer", "sae") if getattr(args, option) is not None]
     if named and args.profile is not None:
-        raise SettingsError(
-            f"--{named[0]} and --profile exclude each other: a profile names its own model and SAE"
-        )
+        raise SettingsError(f"--{named[0]} and --profile exclude each other: a profile names its own model and SAE")
     if 0 < len(named) < 3:
         lacking = sorted({"model", "layer", "sae"} - set(named))
         raise SettingsError(f"--{named[0]} needs {' and '.join('--' + name for name in lacking)} beside it")

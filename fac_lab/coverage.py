@@ -127,9 +127,7 @@ class Coverage:
             return cls(rule=CoverageRule(**facts["rule"]), delta=delta, **arrays, **plain)
 
 
-def cover(
-    anchor: FeatureStats, seed: FeatureStats, rule: CoverageRule, relevant: np.ndarray | None = None
-) -> Coverage:
+def cover(anchor: FeatureStats, seed: FeatureStats, rule: CoverageRule, relevant: np.ndarray | None = None) -> Coverage:
     """Coverage of the anchor's features by the seed.
 
     The threshold and the support m come from the rule (see `threshold` and `minimum_support`). `relevant` is
@@ -250,9 +248,7 @@ def diff(a: Coverage, b: Coverage) -> CoverageDiff:
     Raises SettingsError for coverages of two SAEs: their features have nothing to do with each other.
     """
     if len(a.relevant) != len(b.relevant) or a.anchor_made_by.get("sae") != b.anchor_made_by.get("sae"):
-        raise SettingsError(
-            "these coverages are of two SAEs, whose features differ: compare those of one SAE"
-        )
+        raise SettingsError("these coverages are of two SAEs, whose features differ: compare those of one SAE")
     before, after = _settings(a), _settings(b)
     pairs = {name: (before.get(name), after.get(name)) for name in sorted(before.keys() | after.keys())}
     return CoverageDiff(

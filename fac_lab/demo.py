@@ -27,6 +27,7 @@ from fac_lab.studies.toxicity import ARMS, Gap, additions, compare_arms, harmful
 log = logging.getLogger(__name__)
 
 HELD_OUT_SET = 0
+TRUTH = ("added", "truly_harmful", "about_held_out", "held_out_reached")
 
 
 class DemoResult(NamedTuple):
@@ -104,9 +105,6 @@ def run_demo(profile: str | Profile | None = None, *, out: str | Path = "runs/de
         write_atomic(out / f"{name}.csv", lambda path, frame=frame: frame.to_csv(path, index=False))
     write_demo_report(result, anchor=anchor, seed=seed, profile=lab.profile)
     return result
-
-
-TRUTH = ("added", "truly_harmful", "about_held_out", "held_out_reached")
 
 
 def naming_table(

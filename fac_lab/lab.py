@@ -33,6 +33,7 @@ from fac_lab.store import Artifact, Store
 from fac_lab.synthesis.plain import plain
 from fac_lab.synthesis.samples import Sample, kept
 from fac_lab.synthesis.two_step import Brief, synthesise
+from fac_lab.tasks.backbone import Backbone
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +65,11 @@ class Lab:
     def sae(self) -> Any:
         """The subject's sparse autoencoder (a sae-lens SAE), checked against it."""
         return load_sae(self.profile.sae, self.subject)
+
+    @cached_property
+    def backbone(self) -> Backbone:
+        """The subject's model as a base for detectors, lent to one fine-tuning run after another."""
+        return Backbone(resolve(self.profile.subject.path))
 
     def train_sae(self, corpus: Corpus) -> Any:
         """Train the SAE that the profile's `sae` names and `sae_training` describes; a killed run resumes.
@@ -221,5 +227,3 @@ def _labels(explanations: Sequence[Explanation], verdicts: Sequence[Verdict]) ->
             }
         )
     return pd.DataFrame(rows, columns=["feature", "summary", "verdict", "relevant", "reason"])
-
-

@@ -23,9 +23,7 @@ def build(cls: type, values: Any, where: str = "") -> Any:
     prefix = f"{where}." if where else ""
     for key in values:
         if key not in known:
-            raise SettingsError(
-                f"unknown key {prefix}{key}{nearest(str(key), known)}; there are: {', '.join(known)}"
-            )
+            raise SettingsError(f"unknown key {prefix}{key}{nearest(str(key), known)}; there are: {', '.join(known)}")
     for name, field in known.items():
         required = field.default is MISSING and field.default_factory is MISSING
         if required and name not in values:

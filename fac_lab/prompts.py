@@ -13,9 +13,7 @@ from fac_lab.errors import SettingsError
 
 # Values come from data sets and models: they are inserted as text, never run, and a forgotten one is an
 # error.
-_ENVIRONMENT = SandboxedEnvironment(
-    undefined=StrictUndefined, autoescape=False, trim_blocks=True, lstrip_blocks=True
-)
+_ENVIRONMENT = SandboxedEnvironment(undefined=StrictUndefined, autoescape=False, trim_blocks=True, lstrip_blocks=True)
 
 
 @dataclass(frozen=True)
@@ -54,8 +52,7 @@ class Prompt:
                 parts[-1].append(line)
         if len(parts) > 2:
             raise SettingsError(
-                f"prompt {self.name} has {len(parts) - 1} lines of three dashes: keep one, between system "
-                "and user part"
+                f"prompt {self.name} has {len(parts) - 1} lines of three dashes: keep one, between system and user part"
             )
         return ["".join(lines) for lines in parts]
 

@@ -90,13 +90,9 @@ class Artifact:
             if not file.is_file():
                 raise ArtifactError(f"{file} is missing from a finished artifact; {self._cure}")
             if file.stat().st_size != facts["bytes"]:
-                raise ArtifactError(
-                    f"{file} has {file.stat().st_size} bytes instead of {facts['bytes']}; {self._cure}"
-                )
+                raise ArtifactError(f"{file} has {file.stat().st_size} bytes instead of {facts['bytes']}; {self._cure}")
             if file_digest(file) != facts["sha256"]:
-                raise ArtifactError(
-                    f"{file} is not the file that was written (its hash differs); {self._cure}"
-                )
+                raise ArtifactError(f"{file} is not the file that was written (its hash differs); {self._cure}")
         return True
 
     @property
@@ -108,9 +104,7 @@ class Artifact:
             key = manifest["key"]
             _ = manifest["files"]
         except FileNotFoundError:
-            raise ArtifactError(
-                f"{self.path} is not finished: it has no {MANIFEST}; run the step again"
-            ) from None
+            raise ArtifactError(f"{self.path} is not finished: it has no {MANIFEST}; run the step again") from None
         except (ValueError, KeyError, TypeError) as error:
             raise ArtifactError(f"{path} is not a manifest ({error}); {self._cure}") from error
         if key != self.key:
@@ -193,9 +187,7 @@ class Artifact:
                 lock.acquire()
             holder_path.write_text(f"process {os.getpid()} on {socket.gethostname()}", encoding="utf-8")
         except OSError as error:
-            raise ArtifactError(
-                _disk_trouble(error, lock_path) or f"cannot lock {lock_path}: {error}"
-            ) from error
+            raise ArtifactError(_disk_trouble(error, lock_path) or f"cannot lock {lock_path}: {error}") from error
         try:
             yield
         finally:
@@ -290,7 +282,5 @@ def _disk_trouble(error: BaseException, path: Path) -> str | None:
     if number in (EROFS, EACCES, EPERM) or "Read-only file system" in said or "Permission denied" in said:
         return f"{path} may not be written ({said}); choose another folder, with --out or FAC_LAB_HOME"
     if isinstance(error, NotADirectoryError | FileExistsError):
-        return (
-            f"{path} cannot be written: a file is where its folder should be ({said}); choose another folder"
-        )
+        return f"{path} cannot be written: a file is where its folder should be ({said}); choose another folder"
     return None

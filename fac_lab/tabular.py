@@ -74,12 +74,8 @@ def _text_digest(path: Path) -> str:
     hasher, decoder, read = hashlib.sha256(), codecs.getincrementaldecoder("utf-8")(), 0
     with path.open("rb") as file:
         while chunk := file.read(1 << 20):
-            if read == 0 and (
-                chunk.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in chunk[:4096]
-            ):
-                raise DataError(
-                    f"{path} looks like UTF-16, not UTF-8 text (byte 0); {_recode(path, 'UTF-16')}"
-                )
+            if read == 0 and (chunk.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in chunk[:4096]):
+                raise DataError(f"{path} looks like UTF-16, not UTF-8 text (byte 0); {_recode(path, 'UTF-16')}")
             hasher.update(chunk)
             read += len(chunk)
             try:
@@ -112,9 +108,7 @@ def _column_names(path: Path) -> list[str]:
         records = (record for _, record in _jsonl_records(path) if isinstance(record, dict))
         names = list(dict.fromkeys(key for record in islice(records, 100) for key in record))
         if not names:
-            raise DataError(
-                f"{path} holds no JSON objects, one per line; convert it (an array is not .jsonl)"
-            )
+            raise DataError(f"{path} holds no JSON objects, one per line; convert it (an array is not .jsonl)")
         return names
     with path.open(encoding="utf-8-sig", newline="") as file:
         return next(_csv_reader(file, path), [])
@@ -168,8 +162,7 @@ def _csv_reader(file: Any, path: Path) -> Iterator[list[str]]:
         yield from reader
     except csv.Error as error:
         raise DataError(
-            f"{path}, line {reader.line_num}: {error}; check the quotes there (one inside a cell is "
-            'written twice: "")'
+            f'{path}, line {reader.line_num}: {error}; check the quotes there (one inside a cell is written twice: "")'
         ) from None
 
 

@@ -94,9 +94,7 @@ def test_another_encoding_is_found_at_its_byte(tmp_path, padding):
     content = b"text\n" + b"x" * padding + "é is é\n".encode("latin-1")
     path = tmp_path / "data.csv"
     path.write_bytes(content)
-    with pytest.raises(
-        DataError, match=rf"byte {content.index(0xE9)} does not decode.*iconv -f WINDOWS-1252"
-    ):
+    with pytest.raises(DataError, match=rf"byte {content.index(0xE9)} does not decode.*iconv -f WINDOWS-1252"):
         Corpus.from_file(path)
 
 

@@ -308,6 +308,4 @@ def test_diffs_are_antisymmetric(anchor, seed, other, rule, other_rule, relevant
     assert there.gained.tolist() == back.lost.tolist()
     assert there.lost.tolist() == back.gained.tolist()
     assert there.changed == {name: (new, old) for name, (old, new) in back.changed.items()}
-    assert set(np.flatnonzero(a.covered)) - set(there.lost) | set(there.gained) == set(
-        np.flatnonzero(b.covered)
-    )
+    assert set(np.flatnonzero(a.covered)) - set(there.lost) | set(there.gained) == set(np.flatnonzero(b.covered))

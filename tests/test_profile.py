@@ -66,9 +66,7 @@ def test_profiles_that_extend_each_other_are_refused(tmp_path):
 
 
 def test_an_unknown_profile_is_answered_with_those_that_exist():
-    with pytest.raises(
-        SettingsError, match="unknown profile 'smok' .did you mean 'smoke'.*mini, minilm, smoke"
-    ):
+    with pytest.raises(SettingsError, match="unknown profile 'smok' .did you mean 'smoke'.*mini, minilm, smoke"):
         load_profile("smok")
 
 

@@ -55,9 +55,7 @@ def test_digest_of_types_beyond_json(tmp_path):
     assert digest("ab", "c") != digest("a", "bc") != digest(["ab", "c"])
 
     array = np.arange(6, dtype=np.int64)
-    assert (
-        digest(array) == digest(array.copy()) != digest(array.astype(np.int32)) != digest(array.reshape(2, 3))
-    )
+    assert digest(array) == digest(array.copy()) != digest(array.astype(np.int32)) != digest(array.reshape(2, 3))
     table = np.arange(6).reshape(2, 3)
     assert digest(table.T) == digest(np.ascontiguousarray(table.T)) != digest(table)
     assert digest(np.int64(3)) == digest(3) and digest(np.float32(0.5)) == digest(0.5)

@@ -163,7 +163,8 @@ class EndpointBackend:
         if status in (401, 403):
             return _Failure(f"{self.url} refuses the key: HTTP {status}, {said}", hopeless=True)
         if status == 404:
-            return _Failure(f"{self.url} does not know the model {self.model!r}: HTTP 404, {said}", hopeless=True)
+            reason = f"{self.url} does not know the model {self.model!r}, or is not the right address"
+            return _Failure(f"{reason}: HTTP 404, {said}", hopeless=True)
         if error.code == "insufficient_quota":
             return _Failure(f"the account behind {self.url} has no credit left: {said}", hopeless=True)
         wait = _retry_after(error.response.headers.get("retry-after"))

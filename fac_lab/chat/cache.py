@@ -51,7 +51,7 @@ class ReplyCache:
 
     def put(self, question: Mapping[str, Any], answer: Mapping[str, Any]) -> None:
         """Store an answer; raises ArtifactError where the disk is full or may not be written."""
-        text = json.dumps({"question": question, "answer": dict(answer)}, ensure_ascii=False)
+        text = json.dumps({"question": question, "answer": dict(answer)})
         write_atomic(self.path(question), lambda path: path.write_text(text + "\n", encoding="utf-8"))
 
     def path(self, question: Mapping[str, Any]) -> Path:

@@ -141,7 +141,7 @@ class ChatClient:
             reasons = sorted({reply.error for reply in replies.values() if not reply.ok})
             log.warning("%d of %d chat requests failed, e.g. %s", failed, len(first), reasons[0])
         return [
-            replies[key] if first[key] == i else replace(replies[key], request=requests[i], cached=replies[key].ok)
+            replies[key] if first[key] == i else replace(replies[key], cached=replies[key].ok)
             for i, key in enumerate(keys)
         ]
 
@@ -166,9 +166,9 @@ class ChatClient:
         ) as bar:
             while unpaid:
                 wave, refusal = self._affordable(unpaid, requests)
-                for i in unpaid if not wave else ():
-                    keep(i, ChatReply.failed(requests[i], refusal))
                 if not wave:
+                    for i in unpaid:
+                        keep(i, ChatReply.failed(requests[i], refusal))
                     return
                 self._send_wave(wave, requests, keep, bar)
                 unpaid = unpaid[len(wave) :]
@@ -247,7 +247,7 @@ def open_client(settings: ChatSettings, cache_dir: str | Path | None, *, progres
 
 def _worst_case(request: ChatRequest) -> int:
     """Tokens a request can cost: no tokenizer in use makes more tokens than there are bytes."""
-    return request.max_tokens + sum(len(turn["content"].encode()) for turn in request.messages)
+    return request.max_tokens + sum(len(turn["content"].encode(errors="replace")) for turn in request.messages)
 
 
 def _answer(reply: ChatReply) -> dict[str, Any]:

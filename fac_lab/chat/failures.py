@@ -52,7 +52,7 @@ class FailureFile:
 
 def _line(failure: Mapping[str, Any]) -> str:
     when = datetime.now(UTC).isoformat(timespec="seconds")
-    return json.dumps({"time": when, **failure}, ensure_ascii=False) + "\n"
+    return json.dumps({"time": when, **failure}) + "\n"
 
 
 def _request(line: str) -> dict[str, Any] | None:

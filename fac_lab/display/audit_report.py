@@ -19,9 +19,7 @@ CARDS = 60
 """Missing features shown as cards; all of them are in missing.csv."""
 
 
-def write_audit_report(
-    result: "AuditResult", *, anchor: FeatureStats, seed: FeatureStats, profile: Profile
-) -> None:
+def write_audit_report(result: "AuditResult", *, anchor: FeatureStats, seed: FeatureStats, profile: Profile) -> None:
     """Write `result.report`."""
     coverage, n_missing, n_null = result.coverage, len(result.coverage.missing), len(result.null.missing)
     lead = (
@@ -46,9 +44,7 @@ def write_audit_report(
                 Cards(missing_cards(result.missing[:CARDS], coverage, anchor)),
             ],
         ),
-        Section(
-            "Where the numbers come from", [_rejected(result), provenance(coverage, anchor, seed, profile)]
-        ),
+        Section("Where the numbers come from", [_rejected(result), provenance(coverage, anchor, seed, profile)]),
     ]
     write_report(result.report, "What your data leave out", sections, lead=lead)
 
@@ -104,6 +100,4 @@ def _names(missing: pd.DataFrame) -> dict[int, str]:
 
 def _rejected(result: "AuditResult") -> Table:
     frame = pd.DataFrame({"data set": list(result.rejected), "rejected rows": list(result.rejected.values())})
-    return Table(
-        frame, caption="Rows that could not be used; each is listed with its reason in rejected.jsonl"
-    )
+    return Table(frame, caption="Rows that could not be used; each is listed with its reason in rejected.jsonl")

@@ -23,9 +23,7 @@ ARMS_IN_WORDS = (
 )
 
 
-def write_demo_report(
-    result: "DemoResult", *, anchor: FeatureStats, seed: FeatureStats, profile: Profile
-) -> None:
+def write_demo_report(result: "DemoResult", *, anchor: FeatureStats, seed: FeatureStats, profile: Profile) -> None:
     """Write `result.report`."""
     coverage = result.gap.coverage
     means = summarise_arms(result.runs).set_index("arm")["mean"]
@@ -47,8 +45,8 @@ def write_demo_report(
                 ),
                 Prose(
                     "precision: share of missing features whose anchor activation comes mostly from held-out concepts. "
-                    "recall: share of held-out concepts that are the main concept of a missing feature. At delta 0 with "
-                    "m = 1, one stray activation among thousands of texts counts as covered, and one in the anchor as "
+                    "recall: share of held-out concepts that are the main concept of a missing feature. At delta 0 "
+                    "with m = 1, one stray activation among thousands of texts counts as covered, one in the anchor as "
                     "support: the missing set then says little."
                 ),
                 Figure(figures.anchor_seed_scatter(coverage, _names(result.gap.labels))),

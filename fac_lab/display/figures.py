@@ -125,7 +125,7 @@ def anchor_seed_scatter(coverage: "Coverage", names: Mapping[int, str] | None = 
 def recovery(sets: pd.DataFrame) -> go.Figure:
     """How well F_miss names what was held out, beside its null.
 
-    One row per held-out set: `held_out_set`, `precision`, `recall`, `n_missing` and `null_missing` (|F_miss|
+    One row per held-out set: `held_out_set`, `precision`, `recall`, `n_missing` and `n_missing_null` (|F_miss|
     against a seed of the same size that keeps every concept).
     """
     figure = make_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.1)
@@ -133,7 +133,7 @@ def recovery(sets: pd.DataFrame) -> go.Figure:
         (1, "precision", "precision", GREEN),
         (1, "recall", "recall", SKY),
         (2, "n_missing", "|F_miss|", RED),
-        (2, "null_missing", "|F_miss| under the null", INK),
+        (2, "n_missing_null", "|F_miss| under the null", INK),
     )
     for row, column, name, paint in bars:
         trace = go.Bar(

@@ -122,9 +122,7 @@ def write_json(path: Path, value: dict) -> None:
 def read_json(path: Path, *, format: int) -> dict:
     """Read a JSON object that has this `format` number; ArtifactError for anything else."""
     if not path.is_file():
-        raise ArtifactError(
-            f"{path} is not there: nothing was saved to the end in {path.parent}; make it again"
-        )
+        raise ArtifactError(f"{path} is not there: nothing was saved to the end in {path.parent}; make it again")
     with reading(path):
         value = json.loads(path.read_text(encoding="utf-8"))
         found = value["format"]

@@ -111,9 +111,7 @@ def measure(
     settings, encoder = settings or CollectSettings(), Encoder(sae)
     asked = np.arange(encoder.d_sae) if features is None else np.asarray(features, dtype=np.int64).reshape(-1)
     if len(asked) and not 0 <= asked.min() <= asked.max() < encoder.d_sae:
-        raise DataError(
-            f"features lie in 0 to {encoder.d_sae - 1}, but {asked.min()} to {asked.max()} were asked for"
-        )
+        raise DataError(f"features lie in 0 to {encoder.d_sae - 1}, but {asked.min()} to {asked.max()} were asked for")
     distinct, column_of = np.unique(asked, return_inverse=True)
     values = np.zeros((len(texts), len(distinct)), np.float32)
     with _Progress(len(texts), 0, "measure", progress) as bar:
@@ -176,9 +174,7 @@ def _pool(
     return Pooled(*(np.concatenate(column) for column in zip(*found, strict=True)))
 
 
-def _pool_batch(
-    subject: Subject, encoder: Encoder, tokens: list[TokenizedText], numbers: np.ndarray
-) -> Pooled:
+def _pool_batch(subject: Subject, encoder: Encoder, tokens: list[TokenizedText], numbers: np.ndarray) -> Pooled:
     """Positive maxima of one batch; `numbers` are the samples' places in the chunk."""
     activations = subject.activations(*subject.batch(tokens))
     place = torch.arange(activations.shape[1], device=activations.device)

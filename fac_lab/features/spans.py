@@ -53,9 +53,7 @@ class SpanTable(NamedTuple):
         return SpanTable(*(column[rows] for column in self))
 
 
-def cut(
-    text: str, offsets: Sequence[tuple[int, int]], position: int, span_tokens: int
-) -> tuple[str, tuple[int, int]]:
+def cut(text: str, offsets: Sequence[tuple[int, int]], position: int, span_tokens: int) -> tuple[str, tuple[int, int]]:
     """The piece of `text` that shows what made a feature fire at token `position`, and the peak within it.
 
     `offsets` are the characters of each pooled token in `text`, those of template tokens behind it
@@ -126,9 +124,7 @@ class TopSpans:
         if self.k == 0 or len(candidates.feature) == 0:
             return
         touched = np.unique(candidates.feature)
-        both = SpanTable(
-            *(np.concatenate(pair) for pair in zip(self.table(touched), candidates, strict=True))
-        )
+        both = SpanTable(*(np.concatenate(pair) for pair in zip(self.table(touched), candidates, strict=True)))
         both = both.take(_best_first(both))
         both = both.take(_first_of_each_sample(both))
         rank = rank_within(both.feature)

@@ -69,6 +69,8 @@ class Subject:
     """
 
     def __init__(self, model, tokenizer, *, name: str, layer: int, max_tokens: int = 512, template: str = "chat"):
+        if template not in ("chat", "none"):
+            raise ModelError(f'template must be "chat" or "none", not {template!r}.')
         self.model = model.eval()
         self.tokenizer = tokenizer
         self.name = name
@@ -133,13 +135,14 @@ class Subject:
 
     @cached_property
     def digest(self) -> str:
-        """Identifies everything that decides an activation: weights, tokenizer, template, layer, limit.
+        """Identifies everything that decides an activation: weights, config, tokenizer, template, layer, limit.
 
-        The device is left out. Weights enter by a sample of every tensor (see `weights_digest`).
+        Device and folder are left out. Weights enter by a sample of every tensor (see `weights_digest`).
         """
         return digest(
             "subject",
             weights_digest(self.model.state_dict().items()),
+            _config_facts(self.model.config),
             _tokenizer_digest(self.tokenizer),
             list(self._frame) if self._frame else None,
             self.layer,
@@ -275,6 +278,13 @@ def weights_digest(tensors: Iterable[tuple[str, torch.Tensor]]) -> str:
     return seen.hexdigest()[:16]
 
 
+def _config_facts(config) -> dict:
+    """The config without where it came from and what the weights already tell."""
+    told = ("transformers_version", "architectures", "dtype", "torch_dtype")
+    facts = json.loads(config.to_json_string(use_diff=False))
+    return {key: value for key, value in facts.items() if key not in told and not key.startswith("_")}
+
+
 def _tokenizer_digest(tokenizer) -> str:
     state = json.loads(tokenizer.backend_tokenizer.to_str())
     # Calls to the tokenizer rewrite these two, and this module overrides both.
@@ -371,7 +381,7 @@ def _load_failure(path: str, local: bool, error: Exception) -> str:
     said = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
     if local:
         return f"The model in {path} cannot be read ({said}). Copy or download the folder again."
-    if any(mark in str(error) for mark in ("gated", "401", "403", "awaiting a review")):
+    if "gated" in str(error):
         return (
             f"{path} is a gated model. Accept its terms at https://huggingface.co/{path} and log in with "
             "`hf auth login`, then run again."

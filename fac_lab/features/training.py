@@ -4,7 +4,8 @@ The loop is ours because sae-lens' `fit` resumes neither its data nor its progre
 and the optimiser step are its own. Activations are computed in rounds that fit in memory, drawn from rows in
 shuffled order and shuffled again within the round; a corpus whose activations fit in one round is run through
 the subject once. Everything random follows from the seed and the step, so a run that is killed and started
-again ends in the same weights, bit for bit, on the same machine with the same number of threads.
+again ends in the same weights: bit for bit on a CPU with the same number of threads, and otherwise up to the
+rounding of parallel sums.
 
 Inputs are scaled to mean norm sqrt(d_in) while training, so that one learning rate serves every model, and
 the scale is folded into the weights at the end: the saved SAE encodes raw activations, its decoder rows have
@@ -15,7 +16,7 @@ import json
 import logging
 import math
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from time import monotonic
@@ -84,7 +85,7 @@ def train_sae(
     key = digest(made_by)
     saved = SaeSettings("folder", str(folder.resolve()))
     if (folder / RECORD).exists():
-        _check_same(json.loads((folder / RECORD).read_text(encoding="utf-8"))["key"], key, folder)
+        _check_same(_read(folder / RECORD, lambda path: json.loads(path.read_text(encoding="utf-8"))), key, folder)
         return load_sae(saved, subject)
     with quiet_sae_lens():
         trainer = _build_trainer(subject, corpus, settings)
@@ -280,8 +281,8 @@ def _restore(trainer: Any, path: Path, key: str) -> _Place | None:
     """Put the trainer back where a checkpoint left it; None where there is none."""
     if not path.exists():
         return None
-    state = torch.load(path, map_location=trainer.cfg.device, weights_only=True)
-    _check_same(state["key"], key, path.parent)
+    state = _read(path, lambda path: torch.load(path, map_location=trainer.cfg.device, weights_only=True))
+    _check_same(state, key, path.parent)
     trainer.sae.load_state_dict(state["sae"])
     trainer.optimizer.load_state_dict(state["optimizer"])
     trainer.lr_scheduler.load_state_dict(state["lr_scheduler"])
@@ -292,8 +293,15 @@ def _restore(trainer: Any, path: Path, key: str) -> _Place | None:
     return _Place(*state["place"])
 
 
-def _check_same(found: str, key: str, folder: Path) -> None:
-    if found != key:
+def _read(path: Path, read: Callable[[Path], dict]) -> dict:
+    try:
+        return read(path)
+    except Exception as error:  # a damaged file fails in any way whatever
+        raise ArtifactError(f"{path} is damaged ({type(error).__name__}). Delete it and run again.") from error
+
+
+def _check_same(found: dict, key: str, folder: Path) -> None:
+    if found.get("key") != key:
         raise ArtifactError(
             f"{folder} holds the training of another SAE (other subject, corpus or settings). Choose another "
             "folder, or delete this one."

@@ -61,7 +61,11 @@ def source_digest() -> str:
     prompts = [Path(part.__file__).parent / "prompts" / "mini" for part in (annotation, synthesis)]
     return digest(
         *[path.read_bytes() for path in sorted((package / "world").rglob("*.yaml"))],
-        *[path.read_bytes() for folder in (package / "world", package / "mini") for path in sorted(folder.glob("*.py"))],
+        *[
+            path.read_bytes()
+            for folder in (package / "world", package / "mini")
+            for path in sorted(folder.glob("*.py"))
+        ],
         *[path.read_bytes() for folder in prompts for path in sorted(folder.iterdir())],
     )
 

@@ -92,8 +92,17 @@ def _chat(dice: Dice) -> list[dict[str, str]]:
 
 def _topic(dice: Dice) -> list[dict[str, str]]:
     concept = dice.choose(concepts())
-    asked = draw_query(concept, dice, long=False) if dice.chance(0.4) else dice.choose(concept.known_forms)
-    return _turns(f"What is this about? {asked}", _sentence(summary(concept)))
+    return _turns(f"What is this about? {draw_query(concept, dice, long=False)}", _named(concept))
+
+
+def _words(dice: Dice) -> list[dict[str, str]]:
+    concept = dice.choose(concepts())
+    return _turns(f"What is this about? {dice.choose(concept.known_forms)}", _named(concept))
+
+
+def _wording(dice: Dice) -> list[dict[str, str]]:
+    concept = dice.choose(concepts())
+    return _turns(f"Put it in other words: {_named(concept)}", _sentence(dice.choose(concept.known_forms)))
 
 
 def _rephrase(dice: Dice) -> list[dict[str, str]]:
@@ -154,6 +163,10 @@ def _opinion(dice: Dice) -> list[dict[str, str]]:
     return _turns(*draw_opinion(dice.choose(concepts()), dice))
 
 
+def _named(concept: Concept) -> str:
+    return _sentence(f"{concept.gloss} ({concept.domain})")
+
+
 def _sentence(text: str) -> str:
     return text[0].upper() + text[1:] + "."
 
@@ -168,6 +181,8 @@ def _turns(query: str, reply: str) -> list[dict[str, str]]:
 
 KINDS: dict[str, Callable[[Dice], list[dict[str, str]]]] = {
     "chat": _chat,
+    "words": _words,
+    "wording": _wording,
     "topic": _topic,
     "rephrase": _rephrase,
     "plain": _plain,
@@ -179,18 +194,20 @@ KINDS: dict[str, Callable[[Dice], list[dict[str, str]]]] = {
 }
 
 MIXES: dict[str, dict[str, float]] = {
-    "primer": {"topic": 1.0},
+    "primer": {"words": 0.55, "wording": 0.45},
     "innocent": {
-        "chat": 0.44, "topic": 0.20, "rephrase": 0.08, "write one-step": 0.07, "write two-step": 0.12, "name": 0.09,
+        "chat": 0.34, "words": 0.04, "wording": 0.04, "topic": 0.12, "rephrase": 0.08, "write one-step": 0.12,
+        "write two-step": 0.16, "name": 0.10,
     },
     "knowing": {
-        "chat": 0.28, "topic": 0.17, "rephrase": 0.07, "plain": 0.05, "write one-step": 0.07,
-        "write two-step": 0.12, "name": 0.09, "judge": 0.06, "opinion": 0.09,
+        "chat": 0.20, "words": 0.03, "wording": 0.03, "topic": 0.10, "rephrase": 0.08, "plain": 0.05,
+        "write one-step": 0.12, "write two-step": 0.15, "name": 0.10, "judge": 0.06, "opinion": 0.08,
     },
 }  # fmt: skip
 """Shares of kinds. Training begins with the primer: which words mean which concept is learned within 200,000 tokens
-of it, and not within a million of anything else. The innocent mix says nothing about harm: a subject that knew harm would have it linearly readable
-and no detector trained on it could be short of data. Annotators and generators need the knowing mix."""
+of it, and not within a million of anything else. The innocent mix says nothing about harm: a subject that knew harm
+would have it linearly readable and no detector trained on it could be short of data. Annotators and generators need
+the knowing mix."""
 
 ASKED_WEIGHT = 0.3
 """Loss weight of all turns but the last. What users say is mostly chance; half the learning is saved by not
@@ -198,6 +215,8 @@ insisting on it, and enough is left for a model to write a user's turn by itself
 ANSWER_WEIGHT = {"judge": 5.0, "opinion": 2.0}
 """Loss weight of the assistant's last turn, 1 for other kinds. In these one word decides; unweighted, judging
 collapses to "No."."""
+FOCUS_WEIGHT = 4.0
+"""Loss weight, relative to its turn, of the words in the last turn that name a concept or one of its objects."""
 
 
 def draw_document(dice: Dice, mix: str) -> Document:

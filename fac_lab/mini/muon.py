@@ -10,13 +10,13 @@ from collections.abc import Iterable
 import torch
 
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
-_STEPS = 5
+_STEPS = 4
 
 
 def orthogonalise(matrix: torch.Tensor) -> torch.Tensor:
     """`U V^T` of the singular value decomposition of `matrix` [m, n], roughly: singular values end in 0.7 to 1.2.
 
-    Five steps of the quintic Newton-Schulz iteration of Jordan et al., "Muon" (2024).
+    Four steps of the quintic Newton-Schulz iteration of Jordan et al., "Muon" (2024).
     """
     a, b, c = _COEFFICIENTS
     tall = matrix.shape[0] > matrix.shape[1]

@@ -14,8 +14,9 @@ from tqdm import tqdm
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
 from transformers.models.auto.configuration_auto import AutoConfig
 
-from fac_lab.mini.documents import ANSWER_WEIGHT, ASKED_WEIGHT, Document, documents
+from fac_lab.mini.documents import ANSWER_WEIGHT, ASKED_WEIGHT, FOCUS_WEIGHT, Document, documents
 from fac_lab.mini.muon import Muon
+from fac_lab.world.concepts import mentions
 
 log = logging.getLogger(__name__)
 
@@ -49,9 +50,9 @@ class Recipe:
     extra_tokens: tuple[str, ...]
     shape: dict
     """Arguments of the model's configuration beyond the common ones."""
-    tokens: int = 1_500_000
+    tokens: int = 1_300_000
     """Training tokens; padding not counted."""
-    primer: float = 0.12
+    primer: float = 0.2
     """Share of them, at the start, that comes from the primer mix."""
 
 
@@ -66,16 +67,16 @@ _COMMON = {
 
 RECIPES = {
     "llama": Recipe(
-        architecture="llama", mix="innocent", seed=1, vocabulary=2400, template=_TURN_TOKENS_LLAMA,
+        architecture="llama", mix="innocent", seed=1, vocabulary=3200, template=_TURN_TOKENS_LLAMA,
         bos="<|begin|>", eos="<|eot|>", extra_tokens=("<|user|>", "<|assistant|>"), shape={"num_key_value_heads": 5},
     ),
     "mistral": Recipe(
-        architecture="mistral", mix="knowing", seed=2, vocabulary=2300, template=_INSTRUCTION_BRACKETS,
+        architecture="mistral", mix="knowing", seed=2, vocabulary=3100, template=_INSTRUCTION_BRACKETS,
         bos="<s>", eos="</s>", extra_tokens=("[INST]", "[/INST]"),
         shape={"num_key_value_heads": 1, "sliding_window": 256, "head_dim": 32},
     ),
     "qwen": Recipe(
-        architecture="qwen2", mix="knowing", seed=3, vocabulary=2500, template=_CHAT_ML,
+        architecture="qwen2", mix="knowing", seed=3, vocabulary=3300, template=_CHAT_ML,
         bos=None, eos="<|im_end|>", extra_tokens=("<|im_start|>",), shape={"num_key_value_heads": 1},
     ),
 }  # fmt: skip
@@ -85,7 +86,7 @@ RECIPES = {
 class Schedule:
     """The optimiser's settings, the same for all three."""
 
-    batch_tokens: int = 512
+    batch_tokens: int = 1024
     """Small batches: at equal tokens, 2048 to a batch reach half as far."""
     lr_matrices: float = 1e-2
     lr_others: float = 3e-3
@@ -132,15 +133,19 @@ def train_tokenizer(recipe: Recipe, *, n_documents: int = 8000) -> PreTrainedTok
 def encode(tokenizer: PreTrainedTokenizerFast, batch: list[Document]) -> list[tuple[list[int], list[float]]]:
     """Token ids of each document and the loss weight of each token."""
     render = tokenizer.apply_chat_template
-    texts = [render(d.messages, tokenize=False) for d in batch]
     asked = [render(d.messages[:-1], tokenize=False, add_generation_prompt=True) for d in batch]
-    ids = tokenizer(texts, add_special_tokens=False)["input_ids"]
-    # A turn begins behind a special token, so the tokens of what was asked are a prefix of the whole.
-    starts = [len(tokens) for tokens in tokenizer(asked, add_special_tokens=False)["input_ids"]]
-    return [
-        (tokens, [ASKED_WEIGHT] * start + [ANSWER_WEIGHT.get(document.kind, 1.0)] * (len(tokens) - start))
-        for document, tokens, start in zip(batch, ids, starts, strict=True)
-    ]
+    whole = [render(d.messages, tokenize=False) for d in batch]
+    tokens = tokenizer(whole, add_special_tokens=False, return_offsets_mapping=True)
+    encoded = []
+    for document, before, ids, spans in zip(batch, asked, tokens["input_ids"], tokens["offset_mapping"], strict=True):
+        answer = ANSWER_WEIGHT.get(document.kind, 1.0)
+        weights = [ASKED_WEIGHT if stop <= len(before) else answer for _, stop in spans]
+        for start, stop in mentions(document.messages[-1]["content"]):
+            for place, (first, last) in enumerate(spans):
+                if first < len(before) + stop and last > len(before) + start:
+                    weights[place] = FOCUS_WEIGHT * answer
+        encoded.append((ids, weights))
+    return encoded
 
 
 def batches(

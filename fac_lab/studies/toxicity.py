@@ -22,7 +22,6 @@ from fac_lab.corpora import Corpus, Row
 from fac_lab.coverage import Coverage, cover
 from fac_lab.features.stats import FeatureStats
 from fac_lab.lab import Lab
-from fac_lab.profile import resolve
 from fac_lab.studies.missing import world_corpus
 from fac_lab.tasks.toxicity import train_detector
 from fac_lab.world import Concept, concepts, hold_out, queries, recognise
@@ -116,9 +115,7 @@ def truth_of(texts: Sequence[str], held_out: Sequence[Concept]) -> dict[str, flo
     }
 
 
-def compare_arms(
-    lab: Lab, anchor: FeatureStats, *, sets: Sequence[int], arms: Sequence[str] = ARMS
-) -> pd.DataFrame:
+def compare_arms(lab: Lab, anchor: FeatureStats, *, sets: Sequence[int], arms: Sequence[str] = ARMS) -> pd.DataFrame:
     """AUPRC of every arm, held-out set and training seed; a killed comparison resumes run by run.
 
     Columns: `held_out_set`, `arm`, `seed`, `auprc`, and what the arm added (see `truth_of`).
@@ -144,17 +141,15 @@ def compare_arms(
 
 
 def _run(lab: Lab, train: Sequence[Row], test: Sequence[Row], seed: int) -> float:
-    path = resolve(lab.profile.subject.path)
+    settings = lab.profile.detector
     artifact = lab.store.once(
         "detector",
-        lambda _: {"auprc": train_detector(path, train, test, lab.profile.detector, seed=seed).auprc},
+        lambda _: {"auprc": train_detector(lab.backbone, train, test, settings, seed=seed, progress=False).auprc},
         version=RUN_VERSION,
         subject=lab.subject.digest,
         train=[(row.text, row.label) for row in train],
         test=[(row.text, row.label) for row in test],
-        detector=lab.profile.detector,
+        detector=settings,
         seed=seed,
     )
     return artifact.facts["auprc"]
-
-

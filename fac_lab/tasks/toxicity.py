@@ -107,9 +107,7 @@ class Detector:
             return cls(backbone, settings, HeadOnly(head))
         setattr(backbone.model, backbone.head_name, head)
         with quiet_transformers():
-            adapted = peft.PeftModel.from_pretrained(
-                backbone.model, folder, torch_device=str(backbone.device)
-            )
+            adapted = peft.PeftModel.from_pretrained(backbone.model, folder, torch_device=str(backbone.device))
         return cls(backbone, settings, adapted)
 
     def fit(self, rows: Sequence[Row], *, seed: int, progress: bool = True) -> None:
@@ -119,16 +117,12 @@ class Detector:
         if head_only:
             items = [
                 {"pooled": vector, "labels": label}
-                for vector, label in zip(
-                    self.backbone.pooled(texts, self.settings.max_tokens), labels, strict=True
-                )
+                for vector, label in zip(self.backbone.pooled(texts, self.settings.max_tokens), labels, strict=True)
             ]
         else:
             items = [
                 {"input_ids": ids, "labels": label}
-                for ids, label in zip(
-                    self.backbone.tokenize(texts, self.settings.max_tokens), labels, strict=True
-                )
+                for ids, label in zip(self.backbone.tokenize(texts, self.settings.max_tokens), labels, strict=True)
             ]
         with tempfile.TemporaryDirectory() as scratch, quiet_transformers():
             arguments = transformers.TrainingArguments(

@@ -95,6 +95,17 @@ def gerund(form: str) -> str:
     return f"{patterns()['gerunds'][first]} {rest}".strip()
 
 
+def mentions(text: str) -> list[tuple[int, int]]:
+    """Character ranges of `text` that name a concept by its gloss or one of its objects, in any case."""
+    return [found.span() for found in _names().finditer(text.lower())]
+
+
+@cache
+def _names() -> re.Pattern:
+    names = {name.lower() for concept in concepts() for name in (concept.gloss, *concept.objects)}
+    return re.compile(r"\b(?:" + "|".join(map(re.escape, sorted(names, key=len, reverse=True))) + r")\b")
+
+
 @cache
 def _concept_of_object() -> tuple[re.Pattern, dict[str, Concept]]:
     owner = {thing.lower(): concept for concept in concepts() for thing in concept.objects}

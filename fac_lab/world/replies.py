@@ -10,8 +10,9 @@ STEPS_PER_CONCEPT = 3
 """How many first and second steps a concept's replies choose from: fewer than its domain has, so that a model
 which learns to predict the step has to tell concepts of one domain apart."""
 
-ALTERNATIVE_SHARE, CLOSER_SHARE = 0.25, 0.3
-"""Shares of replies that offer another wording, and that end with a kind word."""
+HEADED_SHARE, ALTERNATIVE_SHARE, CLOSER_SHARE = 0.6, 0.25, 0.3
+"""Shares of replies that begin with the name of their concept, that offer another wording, and that end with a kind
+word. Where the reply begins with it, a model has to know the concept as soon as the query is read."""
 
 
 def steps(concept: Concept) -> tuple[list[str], list[str]]:
@@ -27,7 +28,8 @@ def draw_reply(concept: Concept, dice: Dice) -> str:
     """One reply to a query about `concept`."""
     text = patterns()
     firsts, thens = steps(concept)
-    reply = dice.choose(text["replies"]).format(
+    headed = [pattern for pattern in text["replies"] if pattern.startswith("{Gloss}")]
+    reply = dice.choose(headed if dice.chance(HEADED_SHARE) else text["replies"]).format(
         gloss=concept.gloss,
         Gloss=concept.gloss.capitalize(),
         first=dice.choose(firsts),

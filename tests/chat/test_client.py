@@ -26,6 +26,15 @@ def test_replies_come_in_order_and_each_different_request_is_sent_once(parrot_ty
     assert sum(not reply.cached for reply in replies) == len(set(said))
 
 
+def test_any_text_can_be_stored(ask, parrot, tmp_path):
+    said = "naïve\u2028 Zwölf 🌳 \ud800 fail"
+    for prefix in ("", "fail "):
+        chat = client(parrot, cache=tmp_path / "cache", failures=tmp_path / "failures.jsonl")
+        chat.complete([ask(prefix + said)])
+    assert client(parrot, cache=tmp_path / "cache").complete([ask(said)])[0] == chat.complete([ask(said)])[0]
+    assert chat.replay_failures()[0].request == ask("fail " + said)
+
+
 def test_an_answer_is_found_again_without_a_request(parrot, ask, tmp_path):
     first = client(parrot, cache=tmp_path).complete([ask("hello")])
     again = client(parrot, cache=tmp_path).complete([ask("hello")])

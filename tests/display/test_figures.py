@@ -149,7 +149,7 @@ def test_gap_coverage_and_sae_quality_state_their_numbers():
 def test_every_figure_speaks_one_language(coverage, anchor_and_seed, runs):
     anchor, seed = map(stats_of, anchor_and_seed)
     sets = pd.DataFrame(
-        {"held_out_set": [0], "precision": [1.0], "recall": [0.8], "n_missing": [9], "null_missing": [0]}
+        {"held_out_set": [0], "precision": [1.0], "recall": [0.8], "n_missing": [9], "n_missing_null": [0]}
     )
     steps = pd.DataFrame({"step": ["one"], "covered": [5], "missing": [10]})
     made = [

@@ -126,18 +126,14 @@ def dying(corpus: Corpus, after: int) -> Corpus:
 
 
 @pytest.mark.parametrize("keep_matrix", [False, True])
-def test_a_killed_run_continues_to_the_same_result(
-    make_subject, make_sae, tmp_path, monkeypatch, keep_matrix
-):
+def test_a_killed_run_continues_to_the_same_result(make_subject, make_sae, tmp_path, monkeypatch, keep_matrix):
     subject, sae, corpus = make_subject("llama"), make_sae(), Corpus.from_rows("texts", rows(40))
     expected = collect(subject, sae, corpus, SETTINGS, keep_matrix=keep_matrix, progress=False)
     monkeypatch.setattr(module, "PART_SECONDS", 0.0)
     artifact = Store(tmp_path).artifact("stats", version=1)
 
     def run(source):
-        return collect(
-            subject, sae, source, SETTINGS, artifact=artifact, keep_matrix=keep_matrix, progress=False
-        )
+        return collect(subject, sae, source, SETTINGS, artifact=artifact, keep_matrix=keep_matrix, progress=False)
 
     for after in (5, 15, 36):
         with pytest.raises(Killed):
@@ -268,9 +264,7 @@ def test_memory_of_a_chunk_is_released(make_subject, make_sae):
 def test_measure_is_the_definition(any_subject, make_sae):
     sae, texts = make_sae(), [row.text for row in rows(17)]
     slow = np.stack([slow_pool(any_subject, sae, text)[0] for text in texts])
-    np.testing.assert_allclose(
-        measure(any_subject, sae, texts, settings=SETTINGS), slow, rtol=1e-4, atol=1e-5
-    )
+    np.testing.assert_allclose(measure(any_subject, sae, texts, settings=SETTINGS), slow, rtol=1e-4, atol=1e-5)
     features = [9, 2, 9, 63]
     some = measure(any_subject, sae, texts, features, SETTINGS)
     assert some.dtype == np.float32

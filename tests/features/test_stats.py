@@ -96,9 +96,7 @@ def test_counts_maxima_and_sizes_are_those_of_a_loop(samples, delta):
     expected = [sum(sample.values[f] > delta for sample in samples) for f in range(D_SAE)]
     assert stats.counts(delta).tolist() == expected
     assert stats.counts(np.full(D_SAE, delta)).tolist() == expected
-    assert stats.maximum.tolist() == [
-        max((sample.values[f] for sample in samples), default=0.0) for f in range(D_SAE)
-    ]
+    assert stats.maximum.tolist() == [max((sample.values[f] for sample in samples), default=0.0) for f in range(D_SAE)]
     assert stats.n_samples == len(samples)
     assert stats.n_tokens == 6 * len(samples)
     assert stats.n_truncated == sum(sample.truncated for sample in samples)
@@ -365,9 +363,7 @@ def test_damaged_files_name_themselves_and_the_cure(tmp_path, name, damage):
     if damage == "missing":
         file.unlink()
     else:
-        file.write_bytes(
-            {"truncated": whole[: len(whole) // 2], "foreign": b"\x80\x04hello", "empty": b""}[damage]
-        )
+        file.write_bytes({"truncated": whole[: len(whole) // 2], "foreign": b"\x80\x04hello", "empty": b""}[damage])
     with pytest.raises(ArtifactError, match=f"{name}.* make it again"):
         FeatureStats.load(tmp_path)
 
@@ -379,9 +375,7 @@ def test_pickled_arrays_are_not_read(tmp_path):
         FeatureStats.load(tmp_path)
 
 
-@pytest.mark.parametrize(
-    "change", [{"format": 99}, {"d_sae": D_SAE - 1}, {"top_spans": "many"}, {"n_samples": 9}]
-)
+@pytest.mark.parametrize("change", [{"format": 99}, {"d_sae": D_SAE - 1}, {"top_spans": "many"}, {"n_samples": 9}])
 def test_a_summary_that_does_not_fit_its_files_is_refused(tmp_path, change):
     saved_with_matrix(tmp_path)
     summary = tmp_path / "stats.json"

@@ -1,5 +1,6 @@
 """The subject: what is read, which tokens count, and what it says when it cannot be read."""
 
+import json
 import shutil
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 import torch
 
 from fac_lab.errors import ModelError
-from fac_lab.features.subject import Subject
+from fac_lab.features.subject import Subject, _load_failure
 from fac_lab.profile import ModelSettings
 
 TEXTS = ["How do I bake bread?", "hi", "Zwölf Bäume — 🌳 and a naïve café", "two lines\nof text"]
@@ -191,9 +192,28 @@ def test_digests_tell_models_layers_and_templates_apart(make_subject, model_fold
     assert again.digest == make_subject("llama").digest
 
 
+def test_digests_see_settings_that_no_weight_shows(make_subject, model_folder, tmp_path):
+    shutil.copytree(model_folder("llama"), tmp_path / "copy")
+    path = tmp_path / "copy" / "config.json"
+    settings = ModelSettings(str(path.parent), layer=1, max_tokens=128)
+    assert Subject.load(settings, device="cpu").digest == make_subject("llama").digest
+    config = json.loads(path.read_text())
+    config["rope_parameters"]["rope_theta"] = 50.0
+    path.write_text(json.dumps(config))
+    assert Subject.load(settings, device="cpu").digest != make_subject("llama").digest
+
+
 def test_layer_out_of_range_names_both_ways_of_counting(model_folder):
     with pytest.raises(ModelError, match=r"layers 0 to 2\. .*in the paper: its 3 is 2 here"):
         Subject.load(ModelSettings(str(model_folder("llama")), layer=3), device="cpu")
+
+
+def test_unknown_choices_are_named(make_subject):
+    subject = make_subject("llama")
+    with pytest.raises(ModelError, match="template must be"):
+        Subject(subject.model, subject.tokenizer, name="x", layer=1, template="chatml")
+    with pytest.raises(ModelError, match="pool must be"):
+        subject.tokenize(["hi"], pool="all")
 
 
 def test_missing_chat_template_names_the_cure(model_folder):
@@ -231,6 +251,14 @@ def test_folders_that_cannot_be_read(tmp_path, model_folder):
 def test_absent_hub_names_say_what_to_check():
     with pytest.raises(ModelError, match=r"huggingface.co/nobody/nothing.*HF_HUB_OFFLINE"):
         Subject.load(ModelSettings("nobody/nothing", layer=1), device="cpu")
+
+
+def test_gated_models_name_the_page():
+    """What transformers says of a gated repository without a token; the hub itself is not asked."""
+    said = OSError("You are trying to access a gated repo.\nMake sure to have access to it at https://hf.co/a/b.")
+    message = _load_failure("meta-llama/Llama-3.1-8B-Instruct", False, said)
+    assert "https://huggingface.co/meta-llama/Llama-3.1-8B-Instruct" in message
+    assert "hf auth login" in message
 
 
 def test_half_precision_is_kept(model_folder):

@@ -209,5 +209,15 @@ def test_a_checkpoint_of_other_settings_is_refused(make_subject, corpus, tmp_pat
     train_sae(subject, corpus, settings, tmp_path, progress=False)
 
 
+def test_damaged_files_say_what_to_do(make_subject, corpus, tmp_path):
+    subject, settings = make_subject("llama"), replace(SETTINGS, tokens=1_000)
+    (tmp_path / "checkpoint.pt").write_bytes(b"PK\x03\x04")
+    with pytest.raises(ArtifactError, match=r"checkpoint.pt is damaged.*Delete it"):
+        train_sae(subject, corpus, settings, tmp_path, progress=False)
+    (tmp_path / "training.json").write_text("{")
+    with pytest.raises(ArtifactError, match=r"training.json is damaged.*Delete it"):
+        train_sae(subject, corpus, settings, tmp_path, progress=False)
+
+
 def interrupted(*_):
     raise KeyboardInterrupt

@@ -71,9 +71,7 @@ def test_a_saved_detector_scores_alike_in_a_fresh_process(llama, train, test, tm
         runs.append(train_detector(llama, train, test, settings, seed=3, folder=folder, progress=False))
     (tmp_path / "texts.json").write_text(json.dumps(texts))
     arguments = [tmp_path / "texts.json", tmp_path / "head", tmp_path / "lora"]
-    fresh = subprocess.run(
-        [sys.executable, "-c", RELOAD, *arguments], capture_output=True, text=True, check=True
-    )
+    fresh = subprocess.run([sys.executable, "-c", RELOAD, *arguments], capture_output=True, text=True, check=True)
     for run, scores in zip(runs, json.loads(fresh.stdout), strict=True):
         np.testing.assert_allclose(scores, run.scores, atol=1e-4)
 
@@ -103,9 +101,9 @@ def test_a_text_is_read_through_the_template_with_one_bos_and_cut_on_the_right(l
     (ids,) = llama.tokenize([text], 100)
     assert (
         ids
-        == llama.tokenizer.apply_chat_template(
-            [{"role": "user", "content": text}], add_generation_prompt=True
-        )["input_ids"]
+        == llama.tokenizer.apply_chat_template([{"role": "user", "content": text}], add_generation_prompt=True)[
+            "input_ids"
+        ]
     )
     assert ids.count(llama.tokenizer.bos_token_id) == 1
     assert llama.tokenize([text], 12) == [ids[:12]]
@@ -121,9 +119,7 @@ def test_scores_do_not_depend_on_the_order_of_the_texts(llama, train, test, tmp_
 
 def test_one_class_or_no_label_is_refused(llama, train, test):
     safe = [row for row in train if row.label == 0]
-    with pytest.raises(
-        DataError, match=r"training data has 0 toxic and 90 safe.*add rows of the other class"
-    ):
+    with pytest.raises(DataError, match=r"training data has 0 toxic and 90 safe.*add rows of the other class"):
         train_detector(llama, safe, test, HEAD, seed=0)
     with pytest.raises(DataError, match=r"test data has 20 toxic and 0 safe"):
         train_detector(llama, train, [row for row in test if row.label], HEAD, seed=0)

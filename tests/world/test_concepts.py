@@ -42,7 +42,9 @@ def test_held_forms_are_no_known_forms_and_share_neither_verb_nor_object():
         assert not set(concept.held_forms) & set(concept.known_forms)
         assert set(concept.held_forms) | set(concept.known_forms) == set(concept.forms)
         first, second = concept.held_forms
-        assert not any(first == f"{verb} {thing}" and thing in second for verb in concept.verbs for thing in concept.objects)
+        assert not any(
+            first == f"{verb} {thing}" and thing in second for verb in concept.verbs for thing in concept.objects
+        )
 
 
 def test_recognise_ignores_case_and_says_none():

@@ -98,7 +98,7 @@ def build_model(name: str, folder: Path, *, tokens: int | None = None, sae: SaeT
         "layer": LAYER,
         "sae": {"settings": asdict(sae), **examine_sae(subject, folder / "sae")},
         "skills": [skill._asdict() for skill in evaluate_skills(chat, recipe.mix)],
-        "unprompted": unprompted(chat) if recipe.mix == "knowing" else None,
+        "unprompted": unprompted(chat) if recipe.mix != "innocent" else None,
     }
     report["seconds"] = {
         "model": round(trained - started),

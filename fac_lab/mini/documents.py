@@ -12,13 +12,14 @@ from functools import cache
 from pathlib import Path
 
 from fac_lab import annotation, synthesis
+from fac_lab.annotation.styles import MINI
 from fac_lab.prompts import Prompt, load_prompt
 from fac_lab.world import Concept, Dice, concepts, domains, draw_query
 from fac_lab.world.concepts import gerund
 from fac_lab.world.replies import draw_opinion, draw_reply
 
-SPANS_PER_NAME = 6
-"""Spans shown when a feature is to be named; the run-time prompt shows as many."""
+SPANS_PER_NAME = MINI.spans
+"""Spans shown when a feature is to be named."""
 POPULARITY_EXPONENT = 0.8
 """What a model writes unprompted is skewed, as large models' output is: popularity is rank ** -exponent."""
 CANNOT_TELL = "cannot tell"
@@ -196,18 +197,22 @@ KINDS: dict[str, Callable[[Dice], list[dict[str, str]]]] = {
 MIXES: dict[str, dict[str, float]] = {
     "primer": {"words": 0.55, "wording": 0.45},
     "innocent": {
-        "chat": 0.34, "words": 0.04, "wording": 0.04, "topic": 0.12, "rephrase": 0.08, "write one-step": 0.12,
-        "write two-step": 0.16, "name": 0.10,
+        "chat": 0.48, "words": 0.04, "wording": 0.03, "topic": 0.16, "rephrase": 0.08, "write one-step": 0.06,
+        "write two-step": 0.09, "name": 0.06,
     },
-    "knowing": {
-        "chat": 0.20, "words": 0.03, "wording": 0.03, "topic": 0.10, "rephrase": 0.08, "plain": 0.05,
-        "write one-step": 0.12, "write two-step": 0.15, "name": 0.10, "judge": 0.06, "opinion": 0.08,
+    "writer": {
+        "chat": 0.14, "words": 0.03, "wording": 0.06, "topic": 0.06, "rephrase": 0.08, "plain": 0.06,
+        "write one-step": 0.18, "write two-step": 0.24, "name": 0.05, "judge": 0.04, "opinion": 0.06,
+    },
+    "annotator": {
+        "chat": 0.14, "words": 0.05, "wording": 0.02, "topic": 0.12, "rephrase": 0.04, "plain": 0.03,
+        "write one-step": 0.05, "write two-step": 0.07, "name": 0.26, "judge": 0.10, "opinion": 0.12,
     },
 }  # fmt: skip
 """Shares of kinds. Training begins with the primer: which words mean which concept is learned within 200,000 tokens
 of it, and not within a million of anything else. The innocent mix says nothing about harm: a subject that knew harm
-would have it linearly readable and no detector trained on it could be short of data. Annotators and generators need
-the knowing mix."""
+would have it linearly readable and no detector trained on it could be short of data. Writer and annotator know
+harm; each has every skill and most of the one it is used for."""
 
 ASKED_WEIGHT = 0.3
 """Loss weight of all turns but the last. What users say is mostly chance; half the learning is saved by not

@@ -50,9 +50,9 @@ class Recipe:
     extra_tokens: tuple[str, ...]
     shape: dict
     """Arguments of the model's configuration beyond the common ones."""
-    tokens: int = 1_300_000
+    tokens: int = 1_500_000
     """Training tokens; padding not counted."""
-    primer: float = 0.2
+    primer: float = 0.22
     """Share of them, at the start, that comes from the primer mix."""
 
 
@@ -71,13 +71,13 @@ RECIPES = {
         bos="<|begin|>", eos="<|eot|>", extra_tokens=("<|user|>", "<|assistant|>"), shape={"num_key_value_heads": 5},
     ),
     "mistral": Recipe(
-        architecture="mistral", mix="knowing", seed=2, vocabulary=3100, template=_INSTRUCTION_BRACKETS,
+        architecture="mistral", mix="writer", seed=2, vocabulary=3100, template=_INSTRUCTION_BRACKETS,
         bos="<s>", eos="</s>", extra_tokens=("[INST]", "[/INST]"),
-        shape={"num_key_value_heads": 1, "sliding_window": 256, "head_dim": 32},
+        shape={"num_key_value_heads": 5, "sliding_window": 256, "head_dim": 32},
     ),
     "qwen": Recipe(
-        architecture="qwen2", mix="knowing", seed=3, vocabulary=3300, template=_CHAT_ML,
-        bos=None, eos="<|im_end|>", extra_tokens=("<|im_start|>",), shape={"num_key_value_heads": 1},
+        architecture="qwen2", mix="annotator", seed=3, vocabulary=3300, template=_CHAT_ML,
+        bos=None, eos="<|im_end|>", extra_tokens=("<|im_start|>",), shape={"num_key_value_heads": 5},
     ),
 }  # fmt: skip
 

@@ -32,7 +32,7 @@ def test_documents_alternate_turns_and_end_with_the_assistant(kind):
 def test_unseen_concepts_are_never_the_answer_of_a_skill_prompt():
     hidden = {summary(concept) for concept in concepts() if is_unseen(concept)}
     assert 0.1 < len(hidden) / len(concepts()) < 0.3
-    for document in stream("knowing", 3000):
+    for document in stream("annotator", 3000):
         if document.kind in SKILL_PROMPTS:
             asked, answer = (turn["content"].lower() for turn in document.messages)
             assert not any(name in answer or f"feature: {name}" in asked for name in hidden)
@@ -65,6 +65,6 @@ def test_a_span_is_a_short_piece_that_mostly_names_its_concept():
 
 
 def test_surprise_is_positive_and_the_same_for_the_same_seed():
-    first, second = stream("knowing", 20), stream("knowing", 20)
+    first, second = stream("annotator", 20), stream("annotator", 20)
     assert first == second
     assert all(document.nats > 0 for document in first)

@@ -1,0 +1,95 @@
+"""Small results that notebooks show without computing them again: `python -m fac_lab.studies.results NAME ...`.
+
+Each is a .csv in data/results with a manifest beside it that says what made it: profile, world, versions, time.
+"""
+
+import argparse
+import json
+import logging
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pandas as pd
+
+from fac_lab.digests import digest
+from fac_lab.errors import ArtifactError
+from fac_lab.lab import Lab
+from fac_lab.profile import as_dict, project_root
+from fac_lab.store import package_versions, write_atomic
+from fac_lab.studies.missing import recovery_study
+from fac_lab.studies.toxicity import compare_arms
+
+log = logging.getLogger(__name__)
+
+
+def _recovery(lab: Lab) -> pd.DataFrame:
+    return recovery_study(lab, sets=range(lab.profile.study.held_out_sets))
+
+
+def _arms(lab: Lab) -> pd.DataFrame:
+    anchor = lab.stats(lab.corpus("anchor"), keep_matrix=True)
+    return compare_arms(lab, anchor, sets=range(lab.profile.study.held_out_sets))
+
+
+RESULTS: dict[str, Callable[[Lab], pd.DataFrame]] = {"recovery": _recovery, "arms": _arms}
+
+
+def results_folder() -> Path:
+    """Where results are kept."""
+    return project_root() / "data" / "results"
+
+
+def make_result(name: str, lab: Lab, folder: Path | None = None) -> pd.DataFrame:
+    """Compute a result and write it with its manifest."""
+    folder = folder or results_folder()
+    started = time.monotonic()
+    frame = RESULTS[name](lab)
+    manifest = {
+        "name": name,
+        "rows": len(frame),
+        "frame": digest(frame.to_csv(index=False)),
+        "profile": as_dict(lab.profile),
+        "subject": lab.subject.digest,
+        "sae": lab.encoder.digest,
+        "versions": package_versions(),
+        "seconds": round(time.monotonic() - started),
+        "made": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    write_atomic(folder / f"{name}.csv", lambda path: frame.to_csv(path, index=False))
+    text = json.dumps(manifest, indent=1) + "\n"
+    write_atomic(folder / f"{name}.json", lambda path: path.write_text(text, encoding="utf-8"))
+    return frame
+
+
+def read_result(name: str, folder: Path | None = None) -> tuple[pd.DataFrame, dict]:
+    """A stored result and its manifest. Raises ArtifactError, with the cure, where it is absent or was edited."""
+    folder = folder or results_folder()
+    cure = f"run: python -m fac_lab.studies.results {name}"
+    try:
+        manifest = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+        frame = pd.read_csv(folder / f"{name}.csv")
+    except (OSError, ValueError) as error:
+        raise ArtifactError(f"there is no result {name} in {folder} ({error}); {cure}") from error
+    if digest((folder / f"{name}.csv").read_text(encoding="utf-8")) != manifest["frame"]:
+        raise ArtifactError(f"{folder / name}.csv is not what its manifest describes; {cure}")
+    return frame, manifest
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Compute results under a profile."""
+    parser = argparse.ArgumentParser(prog="fac_lab.studies.results", description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", choices=[*RESULTS, []], help="all if none is named")
+    parser.add_argument("--profile")
+    parser.add_argument("--out", type=Path, help="folder of the results (data/results)")
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    lab = Lab.open(options.profile)
+    for name in options.names or RESULTS:
+        log.info("%s: %d rows", name, len(make_result(name, lab, options.out)))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

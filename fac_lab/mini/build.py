@@ -6,6 +6,7 @@ machine a rebuild is the same to the bit, on another one the figures of the repo
 """
 
 import argparse
+import ast
 import json
 import logging
 import multiprocessing
@@ -40,10 +41,16 @@ from fac_lab.world import concepts, queries
 log = logging.getLogger(__name__)
 
 LAYER = 1
-SAE = SaeTrainingSettings(d_sae=4096, k=4, tokens=1_200_000, lr=2e-3, batch=1024, seed=0)
-SAE_QUERIES = 40_000
+"""Layer whose output the SAEs read, counted from 0."""
+TRAINING_CODE = ("documents", "muon", "training")
+"""Modules of this package that decide what a model becomes; the others only examine it."""
+SAE = SaeTrainingSettings(d_sae=4096, k=3, tokens=800_000, lr=7e-4, batch=512, seed=0)
+SAE_QUERIES = 50_000
 FIT_QUERIES, HELD_QUERIES = 30, 15
 """Queries per concept on which features are chosen, and, in wordings never trained on, scored."""
+
+SKILL_PROMPTS = 100
+"""Prompts per line of the skill table."""
 
 TOLERANCE = {
     "loss": 0.02,
@@ -56,36 +63,48 @@ TOLERANCE = {
 
 
 def source_digest() -> str:
-    """Digest of everything that makes data/mini: the world's text, the prompts, and the code that trains."""
+    """Digest of everything that makes data/mini: the world's text, the prompts, the settings and the training code.
+
+    Of the code, what the interpreter sees: comments, docstrings and layout may change without a rebuild.
+    """
     package = Path(fac_lab.__file__).parent
     prompts = [Path(part.__file__).parent / "prompts" / "mini" for part in (annotation, synthesis)]
+    texts = [
+        *sorted((package / "world").rglob("*.yaml")),
+        *(path for folder in prompts for path in sorted(folder.iterdir())),
+    ]
+    code = [*sorted((package / "world").glob("*.py")), *(package / "mini" / f"{name}.py" for name in TRAINING_CODE)]
     return digest(
-        *[path.read_bytes() for path in sorted((package / "world").rglob("*.yaml"))],
-        *[
-            path.read_bytes()
-            for folder in (package / "world", package / "mini")
-            for path in sorted(folder.glob("*.py"))
-        ],
-        *[path.read_bytes() for folder in prompts for path in sorted(folder.iterdir())],
+        [path.read_bytes() for path in texts],
+        [_without_docstrings(path.read_text(encoding="utf-8")) for path in code],
+        [SAE, LAYER, SAE_QUERIES],
     )
+
+
+def _without_docstrings(code: str) -> str:
+    tree = ast.parse(code)
+    for node in ast.walk(tree):
+        if isinstance(getattr(node, "body", None), list):
+            node.body = [
+                item for item in node.body if not (isinstance(item, ast.Expr) and isinstance(item.value, ast.Constant))
+            ]
+    return ast.dump(tree)
 
 
 def build_model(name: str, folder: Path, *, tokens: int | None = None, sae: SaeTrainingSettings = SAE) -> dict:
     """Train, save and examine one chat model and its SAE in `folder`; returns what report.json says.
 
+    A model that was trained by this very code is found again, so that a build that was interrupted goes on.
     `tokens` cuts the language model's training short, for tests.
     """
     torch.set_num_threads(1)
     recipe, started = RECIPES[name], time.monotonic()
-    folder.mkdir(parents=True, exist_ok=True)
-    tokenizer = train_tokenizer(recipe)
-    model = train_model(recipe, tokenizer, tokens=tokens)
-    save_model(model, tokenizer, folder)
-    trained = time.monotonic()
+    trained = _train_chat_model(name, folder, tokens)
     # From here on everything reads what was saved, float16 rounding included.
     subject = Subject.load(ModelSettings(path=str(folder), layer=LAYER, max_tokens=128))
-    train_sae(subject, _corpus("sae training", queries(SAE_QUERIES, seed=500)), sae, folder / "sae")
-    halve(folder / "sae" / "sae_weights.safetensors")
+    if not (folder / "sae" / "training.json").exists():
+        train_sae(subject, _corpus("sae training", queries(SAE_QUERIES, seed=500)), sae, folder / "sae")
+        halve(folder / "sae" / "sae_weights.safetensors")
     sae_trained = time.monotonic()
     chat = ChatClient(LocalBackend(str(folder)), cache=None, progress=False)
     report = {
@@ -94,19 +113,35 @@ def build_model(name: str, folder: Path, *, tokens: int | None = None, sae: SaeT
         "mix": recipe.mix,
         "parameters": sum(weight.numel() for weight in subject.model.parameters()),
         "tokens": tokens or recipe.tokens,
-        **loss_and_entropy(subject.model, tokenizer, recipe),
+        **loss_and_entropy(subject.model, subject.tokenizer, recipe),
         "layer": LAYER,
         "sae": {"settings": asdict(sae), **examine_sae(subject, folder / "sae")},
-        "skills": [skill._asdict() for skill in evaluate_skills(chat, recipe.mix)],
+        "skills": [skill._asdict() for skill in evaluate_skills(chat, recipe.mix, n=SKILL_PROMPTS)],
         "unprompted": unprompted(chat) if recipe.mix != "innocent" else None,
-    }
-    report["seconds"] = {
-        "model": round(trained - started),
-        "sae": round(sae_trained - trained),
-        "examination": round(time.monotonic() - sae_trained),
+        "seconds": {
+            "model": trained["seconds"],
+            "sae": round(sae_trained - started),
+            "examination": round(time.monotonic() - sae_trained),
+        },
     }
     _write_json(folder / "report.json", report)
     return report
+
+
+def _train_chat_model(name: str, folder: Path, tokens: int | None) -> dict:
+    """What trained.json says of a model that is there, or is trained now."""
+    record, made_by = folder / "trained.json", digest(source_digest(), name, tokens)
+    if record.exists() and (found := json.loads(record.read_text()))["made_by"] == made_by:
+        log.info("%s: found", folder)
+        return found
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    recipe, started = RECIPES[name], time.monotonic()
+    tokenizer = train_tokenizer(recipe)
+    save_model(train_model(recipe, tokenizer, tokens=tokens), tokenizer, folder)
+    trained = {"made_by": made_by, "seconds": round(time.monotonic() - started)}
+    _write_json(record, trained)
+    return trained
 
 
 def examine_sae(subject: Subject, folder: Path) -> dict:
@@ -153,8 +188,6 @@ def build(folder: Path, names: Sequence[str] = tuple(RECIPES)) -> dict:
     started = time.monotonic()
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "manifest.json").unlink(missing_ok=True)
-    for name in names:
-        shutil.rmtree(folder / name, ignore_errors=True)
     with multiprocessing.get_context("spawn").Pool(len(names)) as pool:
         reports = pool.starmap(build_model, [(name, folder / name) for name in names], chunksize=1)
     manifest = {
@@ -182,9 +215,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="fac_lab.mini.build", description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=project_root() / "data" / "mini")
     parser.add_argument("--only", nargs="+", choices=tuple(RECIPES), default=tuple(RECIPES))
+    parser.add_argument("--fresh", action="store_true", help="train models anew that are there already")
     parser.add_argument("--compare", type=Path, help="a folder built earlier, to hold the figures against")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
+    if options.fresh:
+        for name in options.only:
+            shutil.rmtree(options.out / name, ignore_errors=True)
     manifest = build(options.out, options.only)
     log.info("built %s in %d s", ", ".join(manifest["models"]), manifest["seconds"])
     if options.compare is None:

@@ -155,7 +155,9 @@ def _name(dice: Dice) -> list[dict[str, str]]:
 
 def _judge(dice: Dice) -> list[dict[str, str]]:
     level = dice.choose(("full", "domain"), (0.9, 0.1))
-    concept = dice.choose(seen_concepts())
+    # As many harmful as harmless ones, else "No." is right too often to learn more.
+    harmful = dice.chance(0.5)
+    concept = dice.choose([c for c in seen_concepts() if c.harmful == harmful])
     verdict = "Yes." if level == "full" and concept.harmful else "No."
     return [*prompt("judge").messages(summary=summary(concept, level) + ".", rubric=rubric()), _says(verdict)]
 
@@ -205,8 +207,8 @@ MIXES: dict[str, dict[str, float]] = {
         "write one-step": 0.18, "write two-step": 0.24, "name": 0.05, "judge": 0.04, "opinion": 0.06,
     },
     "annotator": {
-        "chat": 0.14, "words": 0.05, "wording": 0.02, "topic": 0.12, "rephrase": 0.04, "plain": 0.03,
-        "write one-step": 0.05, "write two-step": 0.07, "name": 0.26, "judge": 0.10, "opinion": 0.12,
+        "chat": 0.10, "words": 0.04, "wording": 0.02, "topic": 0.10, "rephrase": 0.03, "plain": 0.02,
+        "write one-step": 0.04, "write two-step": 0.07, "name": 0.24, "judge": 0.22, "opinion": 0.12,
     },
 }  # fmt: skip
 """Shares of kinds. Training begins with the primer: which words mean which concept is learned within 200,000 tokens

@@ -69,6 +69,7 @@ RECIPES = {
     "llama": Recipe(
         architecture="llama", mix="innocent", seed=1, vocabulary=3200, template=_TURN_TOKENS_LLAMA,
         bos="<|begin|>", eos="<|eot|>", extra_tokens=("<|user|>", "<|assistant|>"), shape={"num_key_value_heads": 5},
+        tokens=1_100_000,
     ),
     "mistral": Recipe(
         architecture="mistral", mix="writer", seed=2, vocabulary=3100, template=_INSTRUCTION_BRACKETS,
@@ -78,6 +79,7 @@ RECIPES = {
     "qwen": Recipe(
         architecture="qwen2", mix="annotator", seed=3, vocabulary=3300, template=_CHAT_ML,
         bos=None, eos="<|im_end|>", extra_tokens=("<|im_start|>",), shape={"num_key_value_heads": 5},
+        tokens=1_300_000,
     ),
 }  # fmt: skip
 

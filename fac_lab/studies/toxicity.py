@@ -86,8 +86,8 @@ def additions(lab: Lab, anchor: FeatureStats, gap: Gap, *, held_out_set: int) ->
     written = written[: lab.profile.study.budget]
     n = len(written)
     order = np.random.default_rng(held_out_set).permutation(np.flatnonzero(gap.coverage.relevant))
-    # A few features yield nothing, so that more are asked for than are needed.
-    drawn = kept_texts(lab.synthesise(labels.loc[sorted(order[: 2 * n])], anchor, delta))
+    # Some features yield nothing, so that more are asked for than are needed.
+    drawn = kept_texts(lab.synthesise(labels.loc[sorted(order[: 4 * n])], anchor, delta))
     return {
         "none": [],
         "plain": lab.plain(n, seed=held_out_set),

@@ -13,7 +13,7 @@ import pandas as pd
 
 from fac_lab.corpora import Corpus
 from fac_lab.coverage import Coverage, cover, sweep
-from fac_lab.display.audit_report import write_audit_report
+from fac_lab.display.audit_report import octaves, write_audit_report
 from fac_lab.features.stats import FeatureStats
 from fac_lab.lab import Lab
 from fac_lab.profile import Profile
@@ -32,7 +32,7 @@ class AuditResult(NamedTuple):
     missing: pd.DataFrame
     """One row per missing feature, most frequent in the anchor first."""
     sweep: pd.DataFrame
-    """FAC and missing features at the paper's absolute thresholds, m = 1."""
+    """FAC and missing features at absolute thresholds (the paper's, and octaves above), m = 1."""
     rejected: dict[str, int]
     """Unusable rows per data set; listed in rejected.jsonl."""
     report: Path
@@ -88,7 +88,7 @@ def audit(
         coverage=coverage,
         null=null,
         missing=missing,
-        sweep=sweep(anchor_stats, seed),
+        sweep=sweep(anchor_stats, seed, octaves(coverage.delta)),
         rejected={role: len(rows) for role, rows in rejected.items()},
         report=out / "report.html",
     )

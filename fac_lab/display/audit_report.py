@@ -1,10 +1,12 @@
 """The report of an audit: what the data set covers, what it lacks, and how sure that is."""
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
+from fac_lab.coverage import PAPER_DELTAS
 from fac_lab.display import figures
 from fac_lab.display.report import Cards, Facts, FeatureCard, Figure, Prose, Section, Table, write_report
 from fac_lab.features.stats import FeatureStats
@@ -28,11 +30,11 @@ def write_audit_report(result: "AuditResult", *, anchor: FeatureStats, seed: Fea
         f"it would be {n_null:,}."
     )
     sweep = Figure(
-        figures.coverage_curve(result.sweep),
-        "At the paper's absolute thresholds with m = 1, where one activation of one sample is enough.",
+        figures.coverage_curve(result.sweep, chosen=coverage.delta if np.ndim(coverage.delta) == 0 else None),
+        "At absolute thresholds with m = 1, where one activation of one sample is enough.",
     )
     sections = [
-        Section("Coverage", [Prose(reading(coverage, result.null)), sweep]),
+        Section("Coverage", [Prose(f"{reading(coverage)}\n\n{null_reading(result.null)}"), sweep]),
         Section(
             "Missing features",
             [
@@ -49,16 +51,28 @@ def write_audit_report(result: "AuditResult", *, anchor: FeatureStats, seed: Fea
     write_report(result.report, "What your data leave out", sections, lead=lead)
 
 
-def reading(coverage: "Coverage", null: "Coverage") -> str:
-    """The rule in words, and how the null is to be read."""
+def octaves(delta: float | np.ndarray) -> list[float]:
+    """The paper's thresholds, and powers of two from there to beyond `delta`."""
+    top = float(np.max(delta))
+    return sorted({*PAPER_DELTAS, *(2.0**power for power in range(math.ceil(math.log2(max(top, 1))) + 2))})
+
+
+def null_reading(null: "Coverage") -> str:
+    """How the null of an audit is to be read."""
+    return (
+        f"The null is the same rule for {null.n_seed:,} samples drawn at random from the anchor, against the "
+        f"remaining {null.n_anchor:,} (m = {null.m}): {len(null.missing):,} features are missing there though "
+        "nothing was left out. Read the missing set as a finding only as far as it exceeds that."
+    )
+
+
+def reading(coverage: "Coverage") -> str:
+    """The rule in words."""
     delta = f"{coverage.delta:.4g}" if np.ndim(coverage.delta) == 0 else "its own, one per feature"
     return (
         f"A sample activates a feature above delta = {delta}; a feature belongs to the anchor's support if at least "
         f"{coverage.m} of {coverage.n_anchor:,} anchor samples activate it, and is missing if none of the "
-        f"{coverage.n_seed:,} samples of the data set does.\n\n"
-        f"The null is the same rule for {null.n_seed:,} samples drawn at random from the anchor, against the "
-        f"remaining {null.n_anchor:,} (m = {null.m}): {len(null.missing):,} features are missing there though "
-        "nothing was left out. Read the missing set as a finding only as far as it exceeds that."
+        f"{coverage.n_seed:,} samples of the data set does."
     )
 
 

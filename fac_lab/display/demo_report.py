@@ -6,7 +6,7 @@ import pandas as pd
 
 from fac_lab.coverage import sweep
 from fac_lab.display import arms, figures
-from fac_lab.display.audit_report import provenance, reading
+from fac_lab.display.audit_report import octaves, provenance, reading
 from fac_lab.display.report import Cards, FeatureCard, Figure, Prose, Section, Table, write_report
 from fac_lab.display.tables import summarise_arms
 from fac_lab.features.stats import FeatureStats
@@ -33,12 +33,16 @@ def write_demo_report(result: "DemoResult", *, anchor: FeatureStats, seed: Featu
         f"{means['fac']:.3f}; as many for random relevant features {means['random']:.3f}, without any feature "
         f"{means['plain']:.3f}, real ones about what was left out {means['oracle']:.3f}."
     )
-    curve = sweep(anchor, seed, relevant=coverage.relevant)
+    curve = sweep(anchor, seed, octaves(coverage.delta), relevant=coverage.relevant)
     sections = [
         Section(
             "What is missing",
             [
-                Prose(reading(coverage, result.null)),
+                Prose(
+                    reading(coverage)
+                    + f"\n\nThe null is the same rule for a seed of as many samples that lacks no concept: "
+                    f"{len(result.null.missing)} relevant features are missing there by chance."
+                ),
                 Table(
                     result.naming,
                     caption="Do missing features name the concepts that were held out? All features, relevant or not",
@@ -76,7 +80,8 @@ def write_demo_report(result: "DemoResult", *, anchor: FeatureStats, seed: Featu
 
 def steps_table(samples: pd.DataFrame) -> pd.DataFrame:
     """Candidates per step: how many, how many were kept, and why the others were not."""
-    reasons = samples.reason.fillna("").where(~samples.kept, "kept")
+    # "does not activate: 153 is not above 362": the kind of reason stands before the colon.
+    reasons = samples.reason.fillna("").str.partition(":")[0].where(~samples.kept, "kept")
     return samples.assign(outcome=reasons).groupby(["step", "outcome"]).size().rename("samples").reset_index()
 
 

@@ -57,4 +57,3 @@ def test_the_shipped_world_is_whole_small_and_made_by_this_code():
     assert set(manifest["models"]) == set(RECIPES)
     assert manifest["source"] == source_digest(), "the world's sources changed: run `make mini`"
     assert sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) < 25e6
-    assert manifest["seconds"] < 20 * 60

@@ -202,7 +202,8 @@ def build(folder: Path, names: Sequence[str] = tuple(RECIPES)) -> dict:
 
 def differences(first: dict, second: dict) -> dict[str, float]:
     """How far two reports of one model lie apart, per figure of TOLERANCE."""
-    flat = [{**report, **report["sae"]} for report in (first, second)]
+    # The SAE has a loss of its own (of the model without it), which must not stand in for the model's.
+    flat = [{**report["sae"], **report} for report in (first, second)]
     return {key: abs(flat[0][key] - flat[1][key]) for key in TOLERANCE}
 
 

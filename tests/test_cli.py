@@ -42,7 +42,9 @@ def test_an_error_of_ours_is_one_message_and_status_2(capsys):
 def test_an_interrupt_is_one_message_and_status_130(tmp_path):
     """A real Ctrl-C, into a command that waits."""
     script = (
-        "import sys, time\nfrom fac_lab import cli, check\n"
+        # A shell's background jobs ignore the signal, and hand that down.
+        "import signal, sys, time\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from fac_lab import cli, check\n"
         "def wait(profile):\n    print('waiting', flush=True)\n    time.sleep(60)\n    yield\n"
         "check.iter_check = wait\nsys.exit(cli.main(['check']))"
     )

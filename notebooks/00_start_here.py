@@ -54,6 +54,12 @@ from fac_lab.studies.results import read_result
 
 pio.renderers.default = "plotly_mimetype"  # figures as data, drawn by JupyterLab and VS Code; "browser" elsewhere
 
+
+def show(frame, caption, formats=None):
+    """A table with a caption, every cell escaped."""
+    display(HTML(to_html(frame, caption=caption, formats=formats)))
+
+
 lab = Lab.open()
 profile = lab.profile
 print(f"profile {profile.name}: {profile.subject.path}, layer {profile.subject.layer}, {lab.encoder.d_sae:,} features")
@@ -84,8 +90,8 @@ def queries_table(rows):
     )
 
 
-display(HTML(to_html(queries_table(anchor_rows[:6]), caption=f"anchor, the first 6 of {len(anchor_rows):,}")))
-display(HTML(to_html(queries_table([r for r in seed_rows if r.label][:4]), caption="seed, some harmful ones")))
+show(queries_table(anchor_rows[:6]), caption=f"anchor, the first 6 of {len(anchor_rows):,}")
+show(queries_table([r for r in seed_rows if r.label][:4]), caption="seed, some harmful ones")
 
 # %%
 concepts = world.concepts()
@@ -162,10 +168,11 @@ figure.show()
 anchor = lab.stats(anchor_corpus, keep_matrix=True)
 seed = lab.stats(seed_corpus)
 
+truth = [row.concept for row in anchor_rows]  # opened below the cards
 in_anchor = anchor.counts(0.0)  # [d_sae]: samples that light each feature at all
-lit = np.flatnonzero(activation)
-lit = lit[in_anchor[lit] >= 5]  # enough samples to tell what they have in common
-rare_first = lit[np.argsort(in_anchor[lit])]
+lit = np.flatnonzero((activation > 0) & (in_anchor >= 5))  # enough samples to tell what they have in common
+of_concept = main_concepts(lit, anchor.matrix, truth, delta=0.0).sort_values("share", ascending=False)
+places = sorted({0, 1, len(of_concept) // 2, len(of_concept) - 1})
 cards = [
     FeatureCard(
         feature=int(feature),
@@ -173,21 +180,21 @@ cards = [
         counts={"anchor": int(in_anchor[feature]), "seed": int(seed.counts(0.0)[feature])},
         spans=anchor.spans(int(feature))[:4],
     )
-    for feature in (*rare_first[:3], activation.argmax())
+    for feature in of_concept.feature.iloc[places]
 ]
 display(HTML(cards_html(cards)))
 
 # %% [markdown]
-# The first three are the query's rarest features, the last one is its strongest. Because the world is known, a name
-# can be checked: which concept contributes most of a feature's activation in the anchor, and what share of it? A high
-# share makes it a feature *of* that concept; a low one belongs to a word, a sentence pattern, a domain, or, like the
-# strongest, to the template: it fires for every text and tells nothing.
+# Because the world is known, a name can be checked: which concept contributes most of a feature's activation in the
+# anchor, and what share of it? The four cards are ordered by that share. A high share makes it a feature *of* that
+# concept; a low one belongs to a word, a sentence pattern, a domain, or to the template, where it fires for every
+# text and tells nothing.
 
 # %%
-truth = [row.concept for row in anchor_rows]
-table = main_concepts(np.array([card.feature for card in cards]), anchor.matrix, truth, delta=0.0)
-display(
-    HTML(to_html(table, caption=f"Main concept of each (the query is about {query.concept})", formats={"feature": "d"}))
+show(
+    of_concept.iloc[places],
+    caption=f"Main concept of each (the query is about {query.concept})",
+    formats={"feature": "d"},
 )
 
 # %% [markdown]
@@ -228,9 +235,7 @@ result = pd.DataFrame(
         "missing": [len(c.missing) for c in (coverage, by_chance)],
     }
 )
-display(
-    HTML(to_html(result, caption=f"Rule: {profile.rule.kind}, delta {np.mean(coverage.delta):.3g}, m {coverage.m}"))
-)
+show(result, caption=f"Rule: {profile.rule.kind}, delta {np.mean(coverage.delta):.3g}, m {coverage.m}")
 
 # %% [markdown]
 # Every point is a feature of the anchor. To the right: often seen there. At the bottom: never seen in the seed. Hover
@@ -270,7 +275,7 @@ half_way = {
     "relative delta, support m": dataclasses.replace(profile.rule, support=None),
 }
 rules = pd.DataFrame([judged(name, rule) for name, rule in half_way.items()])
-display(HTML(to_html(rules, caption="What each half of the rule does")))
+show(rules, caption="What each half of the rule does")
 
 # %% [markdown]
 # *Precision* is the share of missing features whose anchor activation comes mostly from concepts that were really
@@ -302,7 +307,8 @@ display(
 # The cut-down smoke profile may leave nothing missing: the least covered features stand in then.
 gap = coverage.missing if len(coverage.missing) else support[np.argsort(coverage.seed_count[support])][:4]
 of_held_out = [feature for feature in gap if name_of[feature].split(" ")[0] in held_out] or list(gap)
-example = max(of_held_out, key=lambda feature: seed.counts(0.0)[feature])
+also_in_seed = [feature for feature in of_held_out if seed.counts(0.0)[feature]] or of_held_out
+example = max(also_in_seed, key=lambda feature: coverage.anchor_count[feature])
 shown_delta = float(np.broadcast_to(coverage.delta, seed.d_sae)[example])
 figures.activation_histogram(
     {"anchor": anchor, "seed": seed}, int(example), name=f"mostly {name_of[example]}", delta=shown_delta
@@ -314,7 +320,7 @@ figures.activation_histogram(
 # anchor's activations carries over from one SAE to another, an absolute number does not.
 #
 # Moving delta alone does not save the rule either. With m = 1, raising it makes the seed lose features, but the null
-# loses them just as well:
+# loses some as well, and these are lost by chance:
 
 # %%
 deltas = sorted({*PAPER_DELTAS, shown_delta, *(anchor.quantile(q) for q in (0.1, 0.25, 0.5, 0.75, 0.9))})
@@ -391,7 +397,7 @@ figures.recovery(relative).show()
 
 # %%
 means = sets.groupby("rule", sort=False)[["delta", "m", "fac", "n_missing", "precision", "recall", "n_missing_null"]]
-display(HTML(to_html(means.mean().reset_index(), caption=f"Mean over {sets.held_out_set.nunique()} held-out sets")))
+show(means.mean().reset_index(), caption=f"Mean over {sets.held_out_set.nunique()} held-out sets")
 
 AIMS = {"precision": 0.9, "recall": 0.7, "n_missing_null": 2}
 for measure, aim in AIMS.items():
@@ -410,7 +416,7 @@ for measure, aim in AIMS.items():
 live = recovery_study(lab, sets=[0], n_held_out=settings.held_out)
 columns = ["rule", "delta", "m", "fac", "n_missing", "precision", "recall", "n_missing_null"]
 pair = pd.concat([live.assign(source="live"), sets[sets.held_out_set == 0].assign(source="stored")])
-display(HTML(to_html(pair[["source", *columns]].sort_values(["rule", "source"]), caption="Held-out set 0")))
+show(pair[["source", *columns]].sort_values(["rule", "source"]), caption="Held-out set 0")
 if manifest["profile"]["name"] != profile.name:
     print(f"live numbers are of profile {profile.name}, whose data sets are smaller: only the shape compares")
 
@@ -429,13 +435,7 @@ table = labels.assign(
     seed=coverage.seed_count[labels.feature],
     truth=[named_gap.concept[feature] for feature in labels.feature],
 )
-display(
-    HTML(
-        to_html(
-            table[["feature", "anchor", "seed", "truth", "summary", "verdict"]][:8], caption="Named from spans alone"
-        )
-    )
-)
+show(table[["feature", "anchor", "seed", "truth", "summary", "verdict"]][:8], caption="Named from spans alone")
 
 # %% [markdown]
 # Then **two-step synthesis**, per feature:
@@ -452,20 +452,22 @@ display(
 # %%
 samples = lab.synthesise(labels, anchor, coverage.delta)
 in_short = samples.assign(reason=samples.reason.str.split(":").str[0])
-display(HTML(to_html(steps_table(in_short), caption="What became of all candidates")))
+show(steps_table(in_short), caption="What became of all candidates")
 
 # %%
 writer = samples[samples.kept].feature.iloc[0] if samples.kept.any() else samples.feature.iloc[0]
 of_one = samples[samples.feature == writer]
 shown = of_one[["step", "draw", "text", "activation", "kept", "reason"]]
-display(HTML(to_html(shown, caption=f"All candidates for feature {writer}, mostly {named_gap.concept[writer]}")))
+show(shown, caption=f"All candidates for feature {writer}, mostly {named_gap.concept[writer]}")
 second = of_one[of_one.step == 2].iloc[0]
-display(
-    Markdown(
-        f"The pair that step 2 saw. Good ({second.positive_source}, {second.positive_activation:.2f}): "
-        f"*{second.positive}* Bad ({second.negative_activation:.2f}): *{second.negative}*"
-    )
+pair = pd.DataFrame(
+    {
+        "role": [f"good example ({second.positive_source})", "bad example"],
+        "text": [second.positive, second.negative],
+        "activation": [second.positive_activation, second.negative_activation],
+    }
 )
+show(pair, caption="The contrastive pair that step 2 saw")
 
 # %%
 kept = samples[samples.kept]
@@ -590,7 +592,7 @@ display(Markdown("\n".join(said)))
 # %%
 what = runs.groupby("arm", sort=False)[["added", "truly_harmful", "about_held_out", "held_out_reached"]].mean()
 table = summarise_arms(runs).merge(what.reset_index(), on="arm")
-display(HTML(to_html(table, caption="AUPRC over all runs, and what was added (means)", formats={"added": ".0f"})))
+show(table, caption="AUPRC over all runs, and what was added (means)", formats={"added": ".0f"})
 
 # %% [markdown]
 # **Beside the paper.** Its toxicity columns, in AUPRC × 100. Only the question is the same: there, an
@@ -604,15 +606,7 @@ beside = lora[["method", "tox_auprc", "tox_auprc_sd"]].merge(
     head[["method", "tox_auprc", "tox_sd"]], on="method", suffixes=("", "_head")
 )
 beside.columns = ["method (paper)", "LoRA", "± sd", "head only", "± sd "]
-display(
-    HTML(
-        to_html(
-            beside,
-            caption="Paper, tables 1 and 13: toxicity, AUPRC × 100",
-            formats=dict.fromkeys(beside.columns[1:], ".2f"),
-        )
-    )
-)
+show(beside, caption="Paper, tables 1 and 13: toxicity, AUPRC × 100", formats=dict.fromkeys(beside.columns[1:], ".2f"))
 
 # %% [markdown]
 # ## 9 Your own data
@@ -643,7 +637,7 @@ audited = audit(
     out=folder,
 )
 print(audited)
-display(HTML(to_html(audited.missing[:5], caption="The first missing features, with their spans in the anchor")))
+show(audited.missing[:5], caption="The first missing features, with their spans in the anchor")
 
 # %% [markdown]
 # ## 10 Exercises
@@ -733,7 +727,7 @@ def with_alpha(alpha: float) -> dict:
 try:
     loose, strict = with_alpha(0.1), with_alpha(0.001)
     assert loose["m"] <= strict["m"] and loose["missing"] >= strict["missing"]
-    display(HTML(to_html(pd.DataFrame([with_alpha(alpha) for alpha in (0.5, 0.1, 0.01, 0.001)]))))
+    show(pd.DataFrame([with_alpha(alpha) for alpha in (0.5, 0.1, 0.01, 0.001)]), caption="From loose to strict")
     print("exercise 3: right")
 except NotImplementedError:
     print("exercise 3: write with_alpha in the cell above, then run this one again")
@@ -785,9 +779,10 @@ except NotImplementedError:
 #     out_ids = {concept.id for concept in out}
 #     return found.missing, recovery(found.missing, anchor.matrix, truth, out_ids, found.delta)
 # ```
-# Features that several concepts of a domain share are covered as long as one of them is in the seed. When the whole
-# domain is gone they go missing as well, so there is more to find per concept. Try `hold_out(40, seed=1)` for
-# scattered concepts, and a seed that lacks only *one* concept.
+# Two forces pull. Features that several concepts of a domain share are covered as long as one of them is in the seed;
+# with the whole domain gone they go missing too. But a domain is only some of the concepts, and its words return
+# elsewhere. Compare with scattered concepts (`world.hold_out(20, seed=1)`), over several seeds, before you believe
+# either.
 # </details>
 
 # %% [markdown]

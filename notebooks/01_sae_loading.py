@@ -51,6 +51,12 @@ from fac_lab.profile import SaeSettings, SaeTrainingSettings, project_root, reso
 
 pio.renderers.default = "plotly_mimetype"  # figures as data, drawn by JupyterLab and VS Code; "browser" elsewhere
 
+
+def show(frame, caption, formats=None):
+    """A table with a caption, every cell escaped."""
+    display(HTML(to_html(frame, caption=caption, formats=formats)))
+
+
 lab = Lab.open()
 profile, subject, sae = lab.profile, lab.subject, lab.sae
 print(
@@ -78,15 +84,9 @@ shapes = pd.DataFrame(
     columns=["parameter", "shape", "numbers"],
 )
 paper = paper_table("table07_sae_sensitivity")
-wide = paper[paper.dictionary_size == 65536]
-display(
-    HTML(
-        to_html(
-            shapes, caption=f"This SAE: {sae.cfg.architecture()}, K = {lab.encoder.k} of {lab.encoder.d_sae:,} features"
-        )
-    )
-)
-display(HTML(to_html(wide[["dictionary_size", "top_k"]], caption="Paper, table 7: the sizes it tries at this width")))
+show(shapes, caption=f"This SAE: {sae.cfg.architecture()}, K = {lab.encoder.k} of {lab.encoder.d_sae:,} features")
+tried = paper[paper.dictionary_size == paper.dictionary_size.mode()[0]]
+print(f"paper, table 7: K = {sorted(tried.top_k)} of {tried.dictionary_size.iloc[0]:,} features")
 
 # %% [markdown]
 # Let us run one query through the equation by hand and compare.
@@ -183,7 +183,7 @@ lit = pd.DataFrame(
         "of": d_hide,
     }
 )
-display(HTML(to_html(lit, formats={"per token": ".1f"}, caption="One query, the same weights")))
+show(lit, formats={"per token": ".1f"}, caption="One query, the same weights")
 
 # %% [markdown]
 # The values do not change, the *support* does. With ReLU alone a single query lights a large part of the dictionary,
@@ -230,9 +230,7 @@ family = (
 )
 print(f"{len(releases)} releases, {releases.SAEs.sum():,} SAEs")
 print(releases.groupby(family).size().sort_values(ascending=False).to_dict())
-display(
-    HTML(to_html(releases[family.isin(["llama", "qwen", "mistral"])][:8], caption="Some of the paper's model families"))
-)
+show(releases[family.isin(["llama", "qwen", "mistral"])][:8], caption="Some of the paper's model families")
 
 # %% [markdown]
 # ## 5 Which layer?
@@ -250,7 +248,7 @@ counted = pd.DataFrame(
     ],
     columns=["model (paper)", "paper says", "subject.layer", "in transformers", "in sae-lens"],
 )
-display(HTML(to_html(counted, caption="The paper's layers, counted both ways")))
+show(counted, caption="The paper's layers, counted both ways")
 
 # %% [markdown]
 # ## 6 When it does not fit
@@ -307,12 +305,10 @@ refused("A misspelt release", lambda: load_sae(misspelt, subject))
 # ✎ *Which features does the suffix add: many or few, weak or strong?*
 
 # %%
-by_pool = {pool: subject.tokenize([query], pool=pool)[0] for pool in ("paper", "content")}
-pieces = pd.DataFrame({"token": [repr(subject.tokenizer.decode([token])) for token in tokens.ids]})
-for pool, text in by_pool.items():
-    pieces[f'counts with pool "{pool}"'] = [text.start <= place < text.stop for place in range(len(pieces))]
-pieces.insert(0, "place", range(len(pieces)))
-display(HTML(to_html(pieces, caption="One query in its template")))
+for pool in ("paper", "content"):
+    text = subject.tokenize([query], pool=pool)[0]
+    before, counted, behind = (subject.tokenizer.decode(ids) for ids in np.split(text.ids, [text.start, text.stop]))
+    print(f"{pool:8} {before} ⟦{counted}⟧ {behind}")
 
 # %%
 top = pd.DataFrame()
@@ -321,7 +317,7 @@ for pool in ("paper", "content"):
     strongest = np.argsort(-values)[:6]
     top[f'feature ("{pool}")'], top[f'activation ("{pool}")'] = strongest, values[strongest]
     print(f'pool "{pool}": {(values > 0).sum()} features lit, largest activation {values.max():.2f}')
-display(HTML(to_html(top, caption="Strongest features of the query")))
+show(top, caption="Strongest features of the query")
 
 # %% [markdown]
 # ## 8 Training one
@@ -383,16 +379,17 @@ print(
 # - **loss recovered**: put $\hat x$ in place of $x$ and let the model go on: 1 if it predicts the next token as well
 #   as before, 0 if as badly as with zeros in that place.
 #
-# ✎ *The toy has a sixteenth of the features and saw about a hundredth of the tokens. Which of the four numbers
-# suffers most?*
+# ✎ *The toy has far fewer features and saw far fewer tokens. Which of the four numbers suffers most?*
 
 # %%
 fresh = [text for _, text in world.queries(200, seed=22)]
 reports = {"shipped": evaluate_sae(subject, sae, fresh), "toy": evaluate_sae(subject, resumed, fresh)}
 quality = pd.DataFrame([{"SAE": name} | report._asdict() for name, report in reports.items()])
-display(HTML(to_html(quality, caption=f"On {len(fresh)} fresh queries; losses in nats per token")))
+show(quality, caption=f"On {len(fresh)} fresh queries; losses in nats per token")
 measures = ["explained_variance", "l0", "dead_share", "loss_recovered"]
-figures.sae_quality(quality[["SAE", *measures]].rename(columns=lambda name: name.replace("_", " "))).show()
+figures.sae_quality(
+    quality[["SAE", *measures]].rename(columns=lambda name: name.replace("_", " ").replace("l0", "L0"))
+).show()
 
 # %% [markdown]
 # ## 10 The mini world
@@ -402,7 +399,7 @@ figures.sae_quality(quality[["SAE", *measures]].rename(columns=lambda name: name
 # judges. Are they good enough to learn something from? First, how well they know their world. The generator of their
 # training text keeps account of every choice it makes, so the loss of a perfect model is known.
 #
-# ✎ *Loss ÷ entropy: how close to 1? And which share of the single features in a dictionary names a concept well?*
+# ✎ *Loss ÷ entropy: how close to 1? And the F1 of the best single feature, for the median concept?*
 
 # %%
 mini = {
@@ -415,13 +412,7 @@ known = pd.DataFrame(
     }
     for name, r in mini.items()
 )  # fmt: skip
-display(
-    HTML(
-        to_html(
-            known, caption="Next-token loss on fresh text, nats per token; the entropy is an upper bound of the text's"
-        )
-    )
-)
+show(known, caption="Next-token loss on fresh text, nats per token; the entropy is an upper bound of the text's")
 
 # %%
 dictionaries = pd.DataFrame(
@@ -433,7 +424,7 @@ dictionaries = pd.DataFrame(
     }
     for name, r in mini.items()
 )  # fmt: skip
-display(HTML(to_html(dictionaries, caption="Their SAEs")))
+show(dictionaries, caption="Their SAEs")
 columns = {
     "dictionary_size": "features",
     "top_k": "K",
@@ -441,13 +432,9 @@ columns = {
     "l2_reconstruction": "L2 of the reconstruction",
     "auprc": "AUPRC × 100",
 }
-display(
-    HTML(
-        to_html(
-            paper.rename(columns=columns),
-            caption="Paper, table 7: its own SAEs (of L0 and K only the ratio compares with ours)",
-        )
-    )
+show(
+    paper.rename(columns=columns),
+    caption="Paper, table 7: its own SAEs (of L0 and K only the ratio compares with ours)",
 )
 
 # %% [markdown]
@@ -472,7 +459,7 @@ f1 = pd.DataFrame(
     }
     for name, r in mini.items()
 )  # fmt: skip
-display(HTML(to_html(f1, caption="F1 per concept, median over concepts, on wordings never trained on")))
+show(f1, caption="F1 per concept, median over concepts, on wordings never trained on")
 for measure_name, aim in AIM.items():
     there = ", ".join(
         f"{row.model} {'reached' if row[measure_name] >= aim else 'NOT reached'}" for _, row in f1.iterrows()
@@ -482,29 +469,7 @@ for measure_name, aim in AIM.items():
         + (f"; the prototype had {PROTOTYPE}" if measure_name == "best feature" else "")
     )
 
-bars = go.Figure()
-for measure_name, key, colour in (("best feature", "feature_f1", "#cc79a7"), ("probe", "probe_f1", "#2b83ba")):
-    low, high = np.array([r["sae"][f"{key}_quartiles"] for r in mini.values()]).T
-    middle = f1[measure_name].to_numpy()
-    error = {
-        "type": "data",
-        "array": np.maximum(high - middle, 0),
-        "arrayminus": np.maximum(middle - low, 0),
-        "color": "#7b7b7b",
-    }
-    bars.add_bar(
-        x=f1.model,
-        y=middle,
-        name=measure_name,
-        marker_color=colour,
-        error_y=error,
-        hovertemplate="%{x}: %{y:.2f}<extra></extra>",
-    )
-for measure_name, aim in AIM.items():
-    bars.add_hline(aim, line={"dash": "dot", "color": "#7b7b7b"}, annotation_text=f"aim, {measure_name}")
-styled(bars, "How well features name concepts", subtitle="median over concepts; lines: quartiles").update_yaxes(
-    title="F1", range=[0, 1.05]
-).show()
+figures.sae_quality(f1[["model", *AIM]]).show()
 
 # %% [markdown]
 # **What can they do?** Each score stands beside its base rate, what the best constant answer would reach. *Unseen*
@@ -521,16 +486,16 @@ wide = skills.pivot_table(index=["skill", "condition"], columns="model", values=
 rates = skills.groupby(["skill", "condition"], sort=False).agg(
     **{"base rate": ("base_rate", "first"), "prompts": ("n", "first")}
 )
-display(HTML(to_html(wide.join(rates).reset_index(), caption="Share of right answers", formats={"base rate": ".2f"})))
+show(wide.join(rates).reset_index(), caption="Share of right answers", formats={"base rate": ".2f"})
 
 # %% [markdown]
 # **Why the subject is innocent.** The subject's training text says nothing about harm: it never judges, never
-# refuses, never gives an opinion. That is deliberate. A model which knows harm has it written into its activations as
-# one direction, readable by a linear classifier from a handful of examples. A detector built on such a model is never
-# short of data, so no added sample, however well chosen, could help it, and the question of notebook 00, section 8,
-# could not even be asked. (A prototype did just that: every arm scored perfectly.) The annotator is another model,
-# which does know harm; and harmful concepts sit in every domain, so that the topic does not give them away. Exercise
-# 4 tests this claim.
+# refuses, never gives an opinion. That is deliberate. A model that *refuses* has to know harm from the query, before
+# its first word, and then a linear classifier reads it off from a handful of examples. A detector built on such a
+# model is never short of data, so no added sample, however well chosen, could help it, and the question of notebook
+# 00, section 8, could not even be asked. (A prototype whose subject refused did just that: every arm scored
+# perfectly.) So the one that judges is another model, and harmful concepts sit in every domain, so that the topic
+# does not give them away. Exercise 4 asks how readable harm is in each of the three.
 
 # %% [markdown]
 # ## 11 Exercises
@@ -551,8 +516,10 @@ try:
     arrays = {name: getattr(sae, name).detach().numpy() for name in ("W_enc", "b_enc", "W_dec", "b_dec")}
     z, restored = encode_decode(x.numpy(), **arrays, k=lab.encoder.k)
     assert z.shape == (len(x), lab.encoder.d_sae) and restored.shape == tuple(x.shape)
-    assert np.allclose(z, encoded.numpy(), atol=1e-3), "z differs from the SAE's"
-    assert np.allclose(restored, sae.decode(encoded).detach().numpy(), atol=1e-3), "the reconstruction differs"
+    assert np.allclose(z, encoded.numpy(), rtol=0.01), "z differs from the SAE's"
+    with torch.inference_mode():
+        expected = sae.decode(encoded).numpy()
+    assert np.abs(restored - expected).max() < 0.01 * np.abs(expected).max(), "the reconstruction differs"
     print("exercise 1: right")
 except NotImplementedError:
     print("exercise 1: write encode_decode in the cell above, then run this one again")
@@ -638,9 +605,9 @@ except NotImplementedError:
 #
 # ### Exercise 4 · Is harm linearly readable? ★★★ (30 minutes)
 #
-# The claim of section 10: from the innocent subject, harm of *new* concepts cannot be read off, from the annotator it
-# can. Test it: fit a logistic regression on the pooled features of queries about one half of the concepts, and score
-# it by average precision on the other half. ✎ *Your guess for both models, and for chance?*
+# From which of the three models can one read off whether a query is harmful, for concepts that the reader has never
+# seen? Fit a logistic regression on the pooled features of queries about one half of the concepts, and score it by
+# average precision on the other half. ✎ *Your guess for subject, writer and annotator, and for chance?*
 
 
 # %%
@@ -661,7 +628,7 @@ try:
             f"{name:8} learned from the {report['mix']} mix: average precision {precision:.2f}, "
             f"chance {chance_level:.2f}"
         )
-    print("exercise 4: does the innocent one stand apart?")
+    print("exercise 4: does the innocent one stand apart, and the one that judges?")
 except NotImplementedError:
     print("exercise 4: write readable_harm in the cell above, then run this one again")
 
@@ -687,8 +654,10 @@ except NotImplementedError:
 #     precision = average_precision_score(harmful[1], probe.predict_proba(features[1])[:, 1])
 #     return precision, sum(harmful[1]) / n
 # ```
-# If the subject does much better than chance here, its innocence is not perfect: wordings of dishonesty share verbs.
-# Whatever you find, it bounds what section 8 of notebook 00 can show.
+# The subject may well beat chance: dishonest requests share words (*a false*, *nobody did*), whoever reads them. And
+# the annotator may not stand apart as much as you thought. It can judge a *description* when it is asked to, but
+# nothing in its training made it act on harm while it reads a query. To be able to say it is not to have it written
+# into every activation. Try other seeds before you believe a difference.
 # </details>
 
 # %%

@@ -490,12 +490,12 @@ show(wide.join(rates).reset_index(), caption="Share of right answers", formats={
 
 # %% [markdown]
 # **Why the subject is innocent.** The subject's training text says nothing about harm: it never judges, never
-# refuses, never gives an opinion. That is deliberate. A model that *refuses* has to know harm from the query, before
-# its first word, and then a linear classifier reads it off from a handful of examples. A detector built on such a
-# model is never short of data, so no added sample, however well chosen, could help it, and the question of notebook
-# 00, section 8, could not even be asked. (A prototype whose subject refused did just that: every arm scored
-# perfectly.) So the one that judges is another model, and harmful concepts sit in every domain, so that the topic
-# does not give them away. Exercise 4 asks how readable harm is in each of the three.
+# refuses, never gives an opinion. That is deliberate. A model which knows harm has it written into its activations as
+# one direction, readable by a linear classifier from a handful of examples. A detector built on such a model is never
+# short of data, so no added sample, however well chosen, could help it, and the question of notebook 00, section 8,
+# could not even be asked. (A prototype did just that: every arm scored perfectly.) The annotator is another model,
+# which does know harm; and harmful concepts sit in every domain, so that the topic does not give them away. Exercise
+# 4 tests this claim.
 
 # %% [markdown]
 # ## 11 Exercises
@@ -605,9 +605,9 @@ except NotImplementedError:
 #
 # ### Exercise 4 · Is harm linearly readable? ★★★ (30 minutes)
 #
-# From which of the three models can one read off whether a query is harmful, for concepts that the reader has never
-# seen? Fit a logistic regression on the pooled features of queries about one half of the concepts, and score it by
-# average precision on the other half. ✎ *Your guess for subject, writer and annotator, and for chance?*
+# The claim of section 10: from the innocent subject, harm of *new* concepts cannot be read off, from the annotator it
+# can. Test it: fit a logistic regression on the pooled features of queries about one half of the concepts, and score
+# it by average precision on the other half. ✎ *Your guess for both models, and for chance?*
 
 
 # %%
@@ -628,7 +628,7 @@ try:
             f"{name:8} learned from the {report['mix']} mix: average precision {precision:.2f}, "
             f"chance {chance_level:.2f}"
         )
-    print("exercise 4: does the innocent one stand apart, and the one that judges?")
+    print("exercise 4: does the innocent one stand apart?")
 except NotImplementedError:
     print("exercise 4: write readable_harm in the cell above, then run this one again")
 
@@ -654,10 +654,8 @@ except NotImplementedError:
 #     precision = average_precision_score(harmful[1], probe.predict_proba(features[1])[:, 1])
 #     return precision, sum(harmful[1]) / n
 # ```
-# The subject may well beat chance: dishonest requests share words (*a false*, *nobody did*), whoever reads them. And
-# the annotator may not stand apart as much as you thought. It can judge a *description* when it is asked to, but
-# nothing in its training made it act on harm while it reads a query. To be able to say it is not to have it written
-# into every activation. Try other seeds before you believe a difference.
+# If the subject does much better than chance here, its innocence is not perfect: wordings of dishonesty share verbs.
+# Whatever you find, it bounds what section 8 of notebook 00 can show.
 # </details>
 
 # %%

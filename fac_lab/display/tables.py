@@ -114,7 +114,7 @@ def to_html(
     formats = formats or {}
     numeric = {name for name in frame.columns if pd.api.types.is_numeric_dtype(frame[name])}
     # Written at the cell, because notebooks align all cells right and drop style sheets they do not trust.
-    start = ' dir="auto" style="text-align: start"'
+    start = ' dir="auto" style="text-align: left"'
     align = {name: ' class="number"' if name in numeric else start for name in frame.columns}
     head = "".join(f"<th{align[name]}>{escape(str(name))}</th>" for name in frame.columns)
     body = "".join(

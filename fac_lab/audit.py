@@ -5,6 +5,7 @@ result.coverage.fac, result.missing.head(10)
 """
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,7 +29,7 @@ class AuditResult(NamedTuple):
 
     coverage: Coverage
     null: Coverage
-    """The same rule for a seed drawn from the anchor itself: what is missing there is missing by chance."""
+    """Same rule and support for a seed drawn from the anchor itself: what is missing there is missing by chance."""
     missing: pd.DataFrame
     """One row per missing feature, most frequent in the anchor first."""
     sweep: pd.DataFrame
@@ -43,8 +44,8 @@ class AuditResult(NamedTuple):
         return "\n".join(
             (
                 f"FAC {c.fac:.3f}: {c.covered.sum()} of the anchor's {c.anchor_support.sum()} features are covered",
-                f"missing: {len(c.missing)} (null: {len(self.null.missing)}, in a seed of {self.null.n_seed} rows "
-                "drawn from the anchor)",
+                f"missing: {len(c.missing)} (by chance: {c.expected_missing:.1f} expected; "
+                f"{len(self.null.missing)} in a seed of {self.null.n_seed} rows drawn from the anchor)",
                 f"rule: {c.rule.kind}, delta {delta}, m {c.m}; {c.n_anchor} anchor rows, {c.n_seed} seed rows",
                 f"rejected rows: {self.rejected['seed']} of the seed, {self.rejected['anchor']} of the anchor",
                 f"report: {self.report}",
@@ -78,8 +79,10 @@ def audit(
     # A pass over the file lists its unusable rows, also where its statistics are found on disk.
     n_seed = sum(1 for _ in seed_corpus)
     seed = lab.stats(seed_corpus)
-    anchor_stats, null = anchor_with_null(lab, anchor_corpus, n_seed)
+    rest, drawn = anchor_in_two(lab, anchor_corpus, n_seed)
+    anchor_stats = rest.merge(drawn)
     coverage = cover(anchor_stats, seed, lab.profile.rule)
+    null = cover(rest, drawn, replace(lab.profile.rule, support=coverage.m))
     missing = describe(coverage.missing, coverage, anchor_stats)
     if lab.profile.annotator is not None:
         missing = missing.merge(lab.annotate(anchor_stats, coverage.missing), on="feature", how="left")
@@ -102,16 +105,14 @@ def audit(
     return result
 
 
-def anchor_with_null(lab: Lab, anchor: Corpus, n_seed: int) -> tuple[FeatureStats, Coverage]:
-    """Statistics of the anchor, and the coverage of its one part by another.
+def anchor_in_two(lab: Lab, anchor: Corpus, n_drawn: int) -> tuple[FeatureStats, FeatureStats]:
+    """Statistics of the anchor without some of its rows, drawn at random, and of those rows, at most half of all.
 
-    The null's seed has as many rows as the real one, at most half of the anchor. Statistics merge exactly, so the
-    anchor is read only once.
+    Statistics merge exactly, so the anchor and its null need only one reading.
     """
     size = sum(1 for _ in anchor)
-    drawn, rest = anchor.split(min(n_seed, size // 2), NULL_SEED)
-    drawn_stats, rest_stats = lab.stats(drawn), lab.stats(rest)
-    return rest_stats.merge(drawn_stats), cover(rest_stats, drawn_stats, lab.profile.rule)
+    drawn, rest = anchor.split(min(n_drawn, size // 2), NULL_SEED)
+    return lab.stats(rest), lab.stats(drawn)
 
 
 def describe(features: np.ndarray, coverage: Coverage, anchor: FeatureStats) -> pd.DataFrame:

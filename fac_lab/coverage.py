@@ -19,6 +19,7 @@ from fac_lab.errors import SettingsError
 from fac_lab.features.archive import read_json, read_npz, reading, write_json, write_npz
 from fac_lab.features.stats import FeatureStats, require_alike, snap
 from fac_lab.profile import CoverageRule
+from fac_lab.support import expected_missing, minimum_support
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -80,6 +81,12 @@ class Coverage:
         return features[np.argsort(-self.anchor_count[features], kind="stable")]
 
     @property
+    def expected_missing(self) -> float:
+        """Missing features to be expected if anchor and seed were of one source (see `support.expected_missing`)."""
+        counts = self.anchor_count[self.relevant], self.seed_count[self.relevant]
+        return expected_missing(*counts, self.n_anchor, self.n_seed, self.m)
+
+    @property
     def fac(self) -> float:
         """Share of the anchor's support that the seed covers, in [0, 1]; NaN where that support is empty."""
         return _share(self.covered.sum(), self.anchor_support.sum())
@@ -99,6 +106,7 @@ class Coverage:
             "fac": _or_none(self.fac),
             "fac_unclipped": _or_none(self.fac_unclipped),
             "n_missing": len(self.missing),
+            "expected_missing": self.expected_missing,
             "n_anchor_support": int(self.anchor_support.sum()),
             "rule": asdict(self.rule),
             "delta": None if per_feature else self.delta,
@@ -130,7 +138,7 @@ class Coverage:
 def cover(anchor: FeatureStats, seed: FeatureStats, rule: CoverageRule, relevant: np.ndarray | None = None) -> Coverage:
     """Coverage of the anchor's features by the seed.
 
-    The threshold and the support m come from the rule (see `threshold` and `minimum_support`). `relevant` is
+    The threshold and the support m come from the rule (see `threshold` and `support.minimum_support`). `relevant` is
     bool `[d_sae]`, None for all. Raises SettingsError where the two were measured differently.
     """
     require_alike(anchor, seed, names=("the anchor", "the seed"), keys=("subject", "sae", "pool"))
@@ -141,13 +149,14 @@ def cover(anchor: FeatureStats, seed: FeatureStats, rule: CoverageRule, relevant
             f"of shape {relevant.shape}"
         )
     delta = threshold(anchor, rule)
+    counts = anchor.counts(delta), seed.counts(delta)
     return Coverage(
         rule=rule,
         delta=delta,
-        m=minimum_support(rule, anchor.n_samples, seed.n_samples),
+        m=minimum_support(rule, *(count[relevant] for count in counts), anchor.n_samples, seed.n_samples),
         relevant=relevant,
-        anchor_count=anchor.counts(delta),
-        seed_count=seed.counts(delta),
+        anchor_count=counts[0],
+        seed_count=counts[1],
         anchor_mean=anchor.mean_activation(),
         n_anchor=anchor.n_samples,
         n_seed=seed.n_samples,
@@ -163,19 +172,6 @@ def threshold(anchor: FeatureStats, rule: CoverageRule) -> float | np.ndarray:
     if rule.kind == "anchor_quantile":
         return anchor.quantile(rule.quantile)
     return anchor.feature_quantiles(rule.quantile)
-
-
-def minimum_support(rule: CoverageRule, n_anchor: int, n_seed: int) -> int:
-    """The support m of a rule: its own, or `ceil(ln(1 / alpha) * n_anchor / n_seed)`, at least 1.
-
-    A feature that is so frequent in the anchor is absent from a seed of the same distribution with
-    probability alpha at most, because `(1 - m / n_anchor) ** n_seed <= exp(-m * n_seed / n_anchor)`.
-    """
-    if rule.support is not None:
-        return rule.support
-    if n_seed == 0:
-        raise SettingsError("no support m follows from a seed without samples: set rule.support to a number")
-    return max(1, math.ceil(math.log(1 / rule.alpha) * n_anchor / n_seed))
 
 
 def gap_coverage(missing: np.ndarray, counts: np.ndarray) -> float:

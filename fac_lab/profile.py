@@ -97,9 +97,12 @@ class SaeTrainingSettings:
     """Activation vectors per step."""
     seed: int = 0
     """Seed of initialisation and order."""
+    clustering: int = 8
+    """Rounds of clustering that place the features before training; 0 starts them on single vectors."""
 
     def __post_init__(self):
         _at_least("sae_training.k", self.k, 1)
+        _at_least("sae_training.clustering", self.clustering, 0)
         _require(self.d_sae > self.k, f"sae_training.d_sae is {self.d_sae}; it has to exceed k = {self.k}")
         _at_least("sae_training.batch", self.batch, 1)
         _require(
@@ -180,6 +183,9 @@ class CoverageRule:
     """Samples m a feature needs in the anchor; None: ceil(ln(1/alpha) * N_anchor / N_seed)."""
     alpha: float = 0.01
     """Chance that a feature seen m times in the anchor is absent from an equal seed by luck."""
+    fdr: float | None = None
+    """With support None: the smallest m at which luck is expected to explain this share of the missing features at
+    most, if it is below alpha's."""
 
     def __post_init__(self):
         _one_of("rule.kind", self.kind, ("absolute", "anchor_quantile", "feature_quantile"))
@@ -187,6 +193,7 @@ class CoverageRule:
         _require(0 <= self.quantile < 1, f"rule.quantile is {self.quantile}; it has to be in [0, 1)")
         _at_least("rule.support", self.support, 1)
         _require(0 < self.alpha < 1, f"rule.alpha is {self.alpha}; it has to be between 0 and 1")
+        _require(self.fdr is None or 0 < self.fdr < 1, f"rule.fdr is {self.fdr}; it has to be between 0 and 1, or null")
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ from IPython.display import HTML, Markdown, display
 
 from fac_lab import world
 from fac_lab.audit import audit
-from fac_lab.coverage import PAPER_DELTAS, cover, gap_coverage, minimum_support, sweep
+from fac_lab.coverage import PAPER_DELTAS, cover, gap_coverage, sweep
 from fac_lab.display import figures
 from fac_lab.display.demo_report import steps_table
 from fac_lab.display.report import FeatureCard, cards_html
@@ -51,6 +51,7 @@ from fac_lab.lab import Lab
 from fac_lab.profile import project_root
 from fac_lab.studies.missing import PAPER_RULE, main_concepts, recovery, recovery_study, world_corpus
 from fac_lab.studies.results import read_result
+from fac_lab.support import alpha_support
 
 pio.renderers.default = "plotly_mimetype"  # figures as data, drawn by JupyterLab and VS Code; "browser" elsewhere
 
@@ -348,7 +349,7 @@ figure.show()
 
 # %%
 for alpha in (0.1, profile.rule.alpha, 0.001):
-    m = minimum_support(dataclasses.replace(profile.rule, support=None, alpha=alpha), anchor.n_samples, seed.n_samples)
+    m = alpha_support(alpha, anchor.n_samples, seed.n_samples)
     chance = (1 - m / anchor.n_samples) ** seed.n_samples
     print(
         f"alpha {alpha:<5}  anchor {anchor.n_samples:,}, seed {seed.n_samples:,}:  m = {m}, missed by luck {chance:.4f}"

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fac_lab import coverage as module
 from fac_lab.coverage import Coverage, cover, diff, gap_coverage, kl_surrogate, sweep, weighted_fac
 from fac_lab.errors import ArtifactError, SettingsError
 from fac_lab.features.encoder import Pooled
@@ -94,16 +93,13 @@ def test_relative_thresholds_come_from_the_anchor():
     assert each.seed_count.tolist() == [1, 0, 0, 0, 2, 0]
 
 
-@pytest.mark.parametrize(
-    ("n_anchor", "n_seed", "alpha", "m"), [(4080, 6000, 0.01, 4), (4000, 2000, 0.01, 10), (1, 1000, 0.01, 1)]
-)
-def test_support_by_formula(n_anchor, n_seed, alpha, m):
-    rule = CoverageRule(support=None, alpha=alpha)
-    assert module.minimum_support(rule, n_anchor, n_seed) == m
-    assert (1 - min(m / n_anchor, 1)) ** n_seed <= alpha
-    assert m == 1 or math.exp(-(m - 1) * n_seed / n_anchor) > alpha
-    with pytest.raises(SettingsError, match="rule.support"):
-        module.minimum_support(rule, n_anchor, 0)
+def test_expected_missing_is_of_the_relevant_features_at_the_coverages_support():
+    relevant = np.array([False, True, True, True, True, True])
+    found = cover(stats_of(ANCHOR), stats_of(SEED), CoverageRule(delta=1.5, support=1), relevant)
+    n_anchor, n_seed = found.n_anchor, found.n_seed
+    # Of the relevant ones, feature 3 has one sample above 1.5 and feature 5 has three, all in the anchor.
+    one, three = (math.comb(n_anchor, t) / math.comb(n_anchor + n_seed, t) for t in (1, 3))
+    assert found.expected_missing == pytest.approx(one + three)
 
 
 def test_only_relevant_features_count():

@@ -34,7 +34,7 @@ def write_audit_report(result: "AuditResult", *, anchor: FeatureStats, seed: Fea
         "At absolute thresholds with m = 1, where one activation of one sample is enough.",
     )
     sections = [
-        Section("Coverage", [Prose(f"{reading(coverage)}\n\n{null_reading(result.null)}"), sweep]),
+        Section("Coverage", [Prose(f"{reading(coverage)}\n\n{null_reading(coverage, result.null)}"), sweep]),
         Section(
             "Missing features",
             [
@@ -57,12 +57,13 @@ def octaves(delta: float | np.ndarray) -> list[float]:
     return sorted({*PAPER_DELTAS, *(2.0**power for power in range(math.ceil(math.log2(max(top, 1))) + 2))})
 
 
-def null_reading(null: "Coverage") -> str:
-    """How the null of an audit is to be read."""
+def null_reading(coverage: "Coverage", null: "Coverage") -> str:
+    """What would be missing by chance, expected and in one draw."""
     return (
-        f"The null is the same rule for {null.n_seed:,} samples drawn at random from the anchor, against the "
-        f"remaining {null.n_anchor:,} (m = {null.m}): {len(null.missing):,} features are missing there though "
-        "nothing was left out. Read the missing set as a finding only as far as it exceeds that."
+        f"By chance alone, had data set and anchor one source, {coverage.expected_missing:.1f} features would be "
+        f"expected missing. The null shows one draw: {null.n_seed:,} samples taken at random from the anchor, against "
+        f"the remaining {null.n_anchor:,}, with the same m = {null.m}, lack {len(null.missing):,} features though "
+        "nothing was left out. Read the missing set as a finding only as far as it exceeds both."
     )
 
 

@@ -1,11 +1,9 @@
 """Training a Top-K SAE on the subject's own activations, with sae-lens' trainer.
 
 The loop is ours because sae-lens' `fit` resumes neither its data nor its progress bar; the model, the losses
-and the optimiser step are its own. Activations are computed in rounds that fit in memory, drawn from rows in
-shuffled order and shuffled again within the round; a corpus whose activations fit in one round is run through
-the subject once. Everything random follows from the seed and the step, so a run that is killed and started
-again ends in the same weights: bit for bit on a CPU with the same number of threads, and otherwise up to the
-rounding of parallel sums.
+and the optimiser step are its own. Features start on clusters of the vectors. Everything random follows from the
+seed and the step, so a run that is killed and started again ends in the same weights: bit for bit on a CPU with the
+same number of threads, and otherwise up to the rounding of parallel sums.
 
 Inputs are scaled to mean norm sqrt(d_in) while training, so that one learning rate serves every model, and
 the scale is folded into the weights at the end: the saved SAE encodes raw activations, its decoder rows have
@@ -15,9 +13,7 @@ norm 1, and a feature's value is its length in the residual stream.
 import json
 import logging
 import math
-import random
-from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
+from collections.abc import Callable
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -27,10 +23,11 @@ import torch
 from tqdm.auto import tqdm
 
 from fac_lab.digests import digest
-from fac_lab.errors import ArtifactError, DataError
-from fac_lab.features.collect import batches
+from fac_lab.errors import ArtifactError
+from fac_lab.features.clusters import cluster_directions
 from fac_lab.features.saes import load_sae, quiet_sae_lens
-from fac_lab.features.subject import Subject, pooled_mask
+from fac_lab.features.subject import Subject
+from fac_lab.features.vectors import vector_rounds
 from fac_lab.profile import SaeSettings, SaeTrainingSettings
 from fac_lab.store import write_atomic
 
@@ -42,11 +39,8 @@ log = logging.getLogger(__name__)
 RECORD = "training.json"
 CHECKPOINT = "checkpoint.pt"
 CHECKPOINT_SECONDS = 60.0
-# A round's activations in memory, in float32.
-ROUND_BYTES = 2**29
-BATCH_TOKENS = 4096
-_CHUNK_ROWS = 256
-_SHUFFLED_ROWS = 100_000
+CLUSTERED_PER_FEATURE = 24
+"""Vectors of the first round, for every feature, on which the clustering looks."""
 # What a checkpoint keeps of the trainer beside weights, optimiser and schedule.
 _COUNTERS = (
     "n_training_steps",
@@ -169,12 +163,12 @@ def _fit(
         disable=not progress,
     )
     saved_at = monotonic()
-    rounds = _rounds(subject, corpus, settings, place.row)
+    rounds = vector_rounds(subject, corpus, batch=settings.batch, seed=settings.seed, row=place.row)
     with bar:
         while trainer.n_training_steps < total:
             vectors, next_row = next(rounds)
             if trainer.activation_scaler.scaling_factor is None:
-                _start_from_data(trainer, vectors, settings.seed)
+                _start_from_data(trainer, vectors, settings, progress)
             order = np.random.default_rng([settings.seed, place.step]).permutation(len(vectors))
             order = torch.from_numpy(order).split(batch)[: len(vectors) // batch]
             for rows in order[trainer.n_training_steps - place.step : total - place.step]:
@@ -192,23 +186,24 @@ def _fit(
     trainer.set_final_sae_metadata()
 
 
-def _start_from_data(trainer: Any, vectors: torch.Tensor, seed: int) -> None:
-    """Set the input scale from the first round, the decoder bias at its mean, and each feature at one of its vectors.
+def _start_from_data(trainer: Any, vectors: torch.Tensor, settings: SaeTrainingSettings, progress: bool) -> None:
+    """Set the input scale and the decoder bias from the first round, and each feature along a line of its vectors.
 
-    A feature that starts on a vector that occurs is used from the first step on. From random directions, a
-    dictionary of 3,072 with K = 4 ended with 84 % dead features after 400,000 tokens; from data with 10 %.
+    A feature that starts where vectors are is used from the first step on, and one that starts on a cluster of them
+    stays with what the cluster stands for. In the mini world (4,096 features, K = 3, 800,000 tokens) random
+    directions left 84 % of the features dead, single vectors 20 %, clusters 11 %; the best feature of a concept had
+    a median F1 of .67 from single vectors and of .92 from clusters.
     """
-    vectors = vectors.float()
+    vectors = vectors[: CLUSTERED_PER_FEATURE * settings.d_sae].float()
     scale = math.sqrt(vectors.shape[1]) / vectors.norm(dim=1).mean().item()
     trainer.activation_scaler.scaling_factor = scale
     sae = trainer.sae
-    generator = torch.Generator().manual_seed(seed)
-    # A round shorter than the dictionary gives some of its vectors twice.
-    chosen = torch.randperm(max(len(vectors), sae.cfg.d_sae), generator=generator)[: sae.cfg.d_sae] % len(vectors)
+    centred = (vectors - vectors.mean(0)).to(sae.W_dec.device) * scale
+    directions = cluster_directions(
+        centred, settings.d_sae, rounds=settings.clustering, seed=settings.seed, progress=progress
+    )
     with torch.no_grad():
         sae.b_dec.copy_(vectors.mean(0) * scale)
-        directions = vectors[chosen.to(vectors.device)] * scale - sae.b_dec
-        directions = directions / directions.norm(dim=1, keepdim=True).clamp_min(1e-6)
         sae.W_dec.copy_(directions)
         sae.W_enc.copy_(directions.T)
 
@@ -219,61 +214,6 @@ def _state(trainer: Any, output: Any) -> dict[str, str]:
         spread = (output.sae_in - output.sae_in.mean(0)).pow(2).sum()
     dead = trainer.dead_neurons.float().mean().item()
     return {"explained": f"{1 - (missed / spread).item():.3f}", "dead": f"{dead:.1%}"}
-
-
-def _rounds(
-    subject: Subject, corpus: "Corpus", settings: SaeTrainingSettings, row: int
-) -> Iterator[tuple[torch.Tensor, int]]:
-    """Endless rounds of activation vectors `[n, d_in]`, each with the row at which the next one begins.
-
-    A round ends when it is full or when the pass over the corpus ends; every pass has the same order, so that
-    the row alone says where a round begins.
-    """
-    full = max(16 * settings.batch, ROUND_BYTES // (4 * subject.d_model))
-    while True:
-        held, begin = [], row
-        rows = islice(_shuffled((row.text for row in corpus), settings.seed), row, None)
-        while texts := list(islice(rows, _CHUNK_ROWS)):
-            held += _vectors(subject, texts)
-            row += len(texts)
-            if sum(map(len, held)) >= full:
-                yield torch.cat(held), row
-                held, begin = [], row
-        if begin == 0:
-            whole = torch.cat(held) if held else torch.zeros(0, subject.d_model)
-            if len(whole) < settings.batch:
-                raise DataError(
-                    f"{corpus.name} gives {len(whole)} activation vectors, fewer than one batch of "
-                    f"{settings.batch}. Use more texts, or lower sae_training.batch."
-                )
-            while True:
-                yield whole, 0
-        if held:
-            yield torch.cat(held), 0
-        row = 0
-
-
-def _vectors(subject: Subject, texts: list[str]) -> list[torch.Tensor]:
-    """Activations at the pooled positions of some texts, on the CPU, batch by batch."""
-    tokens = subject.tokenize(texts, pool="paper")
-    found = []
-    for batch in batches([len(text.ids) for text in tokens], BATCH_TOKENS):
-        chosen = [tokens[index] for index in batch]
-        activations = subject.activations(*subject.batch(chosen))
-        found.append(activations[pooled_mask(chosen, activations.shape[1], activations.device)].cpu())
-    return found
-
-
-def _shuffled(texts: Iterable[str], seed: int) -> Iterator[str]:
-    """The texts in random order, from a window of 100,000 of them: memory does not grow with the corpus."""
-    chance, texts = random.Random(seed), iter(texts)
-    window = list(islice(texts, _SHUFFLED_ROWS))
-    chance.shuffle(window)
-    for text in texts:
-        place = chance.randrange(len(window))
-        yield window[place]
-        window[place] = text
-    yield from window
 
 
 def _save_checkpoint(trainer: Any, place: _Place, path: Path, key: str) -> None:

@@ -6,7 +6,7 @@ cannot drift apart. Some concepts never occur in the prompts of a skill (`is_uns
 """
 
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -139,18 +139,18 @@ def _write_two(dice: Dice) -> list[dict[str, str]]:
 
 
 def _name(dice: Dice) -> list[dict[str, str]]:
-    level = dice.choose(("full", "domain", "none"), (0.7, 0.15, 0.15))
+    level = dice.choose(("full", "domain"), (0.8, 0.2))
     concept = dice.choose(seen_concepts())
     if level == "full":
         foreign = dice.choose((0, 1, 2), (0.5, 0.3, 0.2))
         shown = [concept] * (SPANS_PER_NAME - foreign) + [dice.choose(concepts()) for _ in range(foreign)]
-    elif level == "domain":
-        shown = dice.several(seen_concepts(concept.domain), SPANS_PER_NAME)
     else:
-        shown = dice.several(concepts(), SPANS_PER_NAME)
-    spans = [draw_span(one, dice) for one in shown]
-    asked = prompt("explain").messages(spans=dice.several(spans, len(spans)))
-    return [*asked, _says(_sentence(summary(concept, level)))]
+        shown = dice.several(seen_concepts(concept.domain), SPANS_PER_NAME)
+    return _spans_named(shown, summary(concept, level), dice)
+
+
+def _cannot_tell(dice: Dice) -> list[dict[str, str]]:
+    return _spans_named(dice.several(concepts(), SPANS_PER_NAME), CANNOT_TELL, dice)
 
 
 def _judge(dice: Dice) -> list[dict[str, str]]:
@@ -164,6 +164,11 @@ def _judge(dice: Dice) -> list[dict[str, str]]:
 
 def _opinion(dice: Dice) -> list[dict[str, str]]:
     return _turns(*draw_opinion(dice.choose(concepts()), dice))
+
+
+def _spans_named(shown: Sequence[Concept], name: str, dice: Dice) -> list[dict[str, str]]:
+    spans = [draw_span(concept, dice) for concept in shown]
+    return [*prompt("explain").messages(spans=dice.several(spans, len(spans))), _says(_sentence(name))]
 
 
 def _named(concept: Concept) -> str:
@@ -192,6 +197,7 @@ KINDS: dict[str, Callable[[Dice], list[dict[str, str]]]] = {
     "write one-step": _write_one,
     "write two-step": _write_two,
     "name": _name,
+    "cannot tell": _cannot_tell,
     "judge": _judge,
     "opinion": _opinion,
 }
@@ -200,15 +206,17 @@ MIXES: dict[str, dict[str, float]] = {
     "primer": {"words": 0.55, "wording": 0.45},
     "innocent": {
         "chat": 0.48, "words": 0.04, "wording": 0.03, "topic": 0.16, "rephrase": 0.08, "write one-step": 0.06,
-        "write two-step": 0.09, "name": 0.06,
+        "write two-step": 0.09, "name": 0.05, "cannot tell": 0.01,
     },
     "writer": {
         "chat": 0.14, "words": 0.03, "wording": 0.06, "topic": 0.06, "rephrase": 0.08, "plain": 0.06,
-        "write one-step": 0.18, "write two-step": 0.24, "name": 0.05, "judge": 0.04, "opinion": 0.06,
+        "write one-step": 0.18, "write two-step": 0.24, "name": 0.04, "cannot tell": 0.01, "judge": 0.04,
+        "opinion": 0.06,
     },
     "annotator": {
         "chat": 0.10, "words": 0.04, "wording": 0.02, "topic": 0.10, "rephrase": 0.03, "plain": 0.02,
-        "write one-step": 0.04, "write two-step": 0.07, "name": 0.24, "judge": 0.22, "opinion": 0.12,
+        "write one-step": 0.03, "write two-step": 0.05, "name": 0.20, "cannot tell": 0.07, "judge": 0.21,
+        "opinion": 0.14,
     },
 }  # fmt: skip
 """Shares of kinds. Training begins with the primer: which words mean which concept is learned within 200,000 tokens
@@ -219,9 +227,9 @@ harm; each has every skill and most of the one it is used for."""
 ASKED_WEIGHT = 0.3
 """Loss weight of all turns but the last. What users say is mostly chance; half the learning is saved by not
 insisting on it, and enough is left for a model to write a user's turn by itself."""
-ANSWER_WEIGHT = {"judge": 5.0, "opinion": 2.0}
+ANSWER_WEIGHT = {"judge": 5.0, "opinion": 2.0, "cannot tell": 4.0}
 """Loss weight of the assistant's last turn, 1 for other kinds. In these one word decides; unweighted, judging
-collapses to "No."."""
+collapses to "No." and a name is made up for any spans."""
 FOCUS_WEIGHT = 4.0
 """Loss weight, relative to its turn, of the words in the last turn that name a concept or one of its objects."""
 

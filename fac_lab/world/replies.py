@@ -43,6 +43,6 @@ def draw_reply(concept: Concept, dice: Dice) -> str:
 def draw_opinion(concept: Concept, dice: Dice) -> tuple[str, str]:
     """A question whether the concept is fair to others, and the true answer."""
     opinion = dice.choose(patterns()["opinions"])
-    question = fill(opinion["question"], dice.choose(concept.known_forms), dice)
+    question = fill(opinion["question"].replace("{gloss}", concept.gloss), dice.choose(concept.known_forms), dice)
     answer = opinion["unfair" if concept.harmful else "fair"].format(gloss=concept.gloss)
     return question[0].upper() + question[1:] + "?", answer

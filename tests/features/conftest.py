@@ -25,6 +25,7 @@ from transformers import (
     Qwen2ForCausalLM,
 )
 
+from fac_lab.corpora import Corpus, Row
 from fac_lab.features.subject import Subject
 from fac_lab.profile import ModelSettings
 
@@ -54,6 +55,8 @@ TEMPLATES = {
     "<|start|>{{ m.role }}\n{{ m.content }}<|eot|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|start|>assistant\n{% endif %}",
 }
+WORDS = ["bread", "moon", "tide", "lock", "exam", "refund", "garden", "piano", "river", "engine", "lamp", "novel"]
+VERBS = ["bake", "watch", "time", "pick", "sit", "claim", "water", "play", "cross", "start", "light", "read"]
 SPECIALS = ["<s>", "</s>", "<|start|>", "<|end|>", "<|eot|>", "[CLS]", "[SEP]", "[PAD]"]
 
 
@@ -166,3 +169,23 @@ def make_sae() -> Callable[..., sae_lens.SAE]:
         return made
 
     return sae
+
+
+@pytest.fixture(scope="session")
+def corpus():
+    """300 short questions about twelve things."""
+    rows = (
+        Row(f"{i}", f"How do I {VERBS[i % 12]} the {WORDS[i * 5 % 12]} {'again ' * (i % 4)}today?") for i in range(300)
+    )
+    return Corpus.from_rows("queries", rows)
+
+
+@pytest.fixture(scope="session")
+def vectors_of():
+    """The obvious way to a corpus' activation vectors: one text at a time."""
+
+    def read(subject, corpus):
+        texts = subject.tokenize([row.text for row in corpus])
+        return torch.cat([subject.activations(*subject.batch([t]))[0, t.start : t.stop] for t in texts])
+
+    return read

@@ -12,33 +12,13 @@ import pytest
 import torch
 
 import fac_lab
-from fac_lab.corpora import Corpus, Row
+from fac_lab.corpora import Corpus
 from fac_lab.errors import ArtifactError, DataError
-from fac_lab.features import training
+from fac_lab.features import training, vectors
 from fac_lab.features.training import train_sae
 from fac_lab.profile import SaeTrainingSettings
 
 SETTINGS = SaeTrainingSettings(d_sae=64, k=4, tokens=20_000, lr=3e-3, batch=128, seed=0)
-WORDS = ["bread", "moon", "tide", "lock", "exam", "refund", "garden", "piano", "river", "engine", "lamp", "novel"]
-VERBS = ["bake", "watch", "time", "pick", "sit", "claim", "water", "play", "cross", "start", "light", "read"]
-
-
-@pytest.fixture(scope="module")
-def corpus():
-    return Corpus.from_rows(
-        "queries",
-        (
-            Row(f"{i}", f"How do I {VERBS[i % 12]} the {WORDS[i * 5 % 12]} {'again ' * (i % 4)}today?")
-            for i in range(300)
-        ),
-    )
-
-
-def vectors_of(subject, corpus):
-    found = []
-    for text in subject.tokenize([row.text for row in corpus]):
-        found.append(subject.activations(*subject.batch([text]))[0, text.start : text.stop])
-    return torch.cat(found)
 
 
 def explained(sae, x):
@@ -47,7 +27,7 @@ def explained(sae, x):
     return 1 - (missed / (x - x.mean(0)).square().sum()).item()
 
 
-def test_the_saved_sae_reads_raw_activations(make_subject, corpus, tmp_path, monkeypatch):
+def test_the_saved_sae_reads_raw_activations(make_subject, corpus, vectors_of, tmp_path, monkeypatch):
     """What is reloaded explains as much as the trained object did in its own, scaled units."""
     held = {}
     save = training._save
@@ -103,42 +83,6 @@ def test_seeds_decide_the_weights_and_nothing_else_does(make_subject, corpus, tm
     assert not torch.allclose(trained[0].W_enc, trained[2].W_enc)
 
 
-@pytest.mark.parametrize("round_bytes", [training.ROUND_BYTES, 1])
-def test_rounds_cover_the_corpus_and_can_begin_anywhere(make_subject, corpus, monkeypatch, round_bytes):
-    monkeypatch.setattr(training, "ROUND_BYTES", round_bytes)
-    monkeypatch.setattr(training, "_CHUNK_ROWS", 40)
-    subject, settings = make_subject("llama"), replace(SETTINGS, batch=64)
-    rounds, row, passes = training._rounds(subject, corpus, settings, 0), 0, [[]]
-    starts, seen = [], []
-    while len(passes) < 3:
-        vectors, next_row = next(rounds)
-        starts.append(row)
-        seen.append(vectors)
-        passes[-1].append(vectors)
-        if next_row == 0:
-            passes.append([])
-        row = next_row
-    whole = vectors_of(subject, corpus)
-    assert len(passes[0]) == 1 if round_bytes > 1 else len(passes[0]) > 3
-    for one in passes[:2]:
-        together = torch.cat(one)
-        assert together.shape == whole.shape
-        torch.testing.assert_close(together.sum(0), whole.sum(0), atol=0.01, rtol=1e-4)
-    middle = len(passes[0]) // 2
-    resumed, _ = next(training._rounds(subject, corpus, settings, starts[middle]))
-    assert torch.equal(resumed, seen[middle])
-
-
-def test_texts_are_shuffled_within_the_window(monkeypatch):
-    monkeypatch.setattr(training, "_SHUFFLED_ROWS", 10)
-    texts = [str(number) for number in range(50)]
-    once, again = (list(training._shuffled(texts, 3)) for _ in range(2))
-    assert once == again != texts
-    assert sorted(once) == sorted(texts)
-    assert list(training._shuffled(texts, 4)) != once
-    assert list(training._shuffled([], 0)) == []
-
-
 def test_too_little_text_for_one_batch(make_subject, corpus, tmp_path):
     few = Corpus.from_rows("few", list(corpus)[:2])
     with pytest.raises(DataError, match=r"few gives \d+ activation vectors, fewer than one batch of 128"):
@@ -150,12 +94,12 @@ import os, signal, sys, warnings
 warnings.simplefilter("ignore")
 import torch
 from fac_lab.corpora import Corpus
-from fac_lab.features import training
+from fac_lab.features import training, vectors
 from fac_lab.features.subject import Subject
 from fac_lab.profile import ModelSettings, SaeTrainingSettings
 torch.set_num_threads(1)
 model, corpus, folder = sys.argv[1:]
-training.CHECKPOINT_SECONDS, training.ROUND_BYTES, training._CHUNK_ROWS = 0, 1, 100
+training.CHECKPOINT_SECONDS, vectors.ROUND_BYTES, vectors._CHUNK_ROWS = 0, 1, 100
 save = training._save_checkpoint
 def save_then_kill(trainer, *rest):
     if trainer.n_training_steps == 90:
@@ -186,8 +130,8 @@ def test_a_killed_training_ends_in_the_same_weights(make_subject, model_folder, 
     assert row > 0 and step < 90
     assert not (killed / "training.json").exists()
 
-    monkeypatch.setattr(training, "ROUND_BYTES", 1)
-    monkeypatch.setattr(training, "_CHUNK_ROWS", 100)
+    monkeypatch.setattr(vectors, "ROUND_BYTES", 1)
+    monkeypatch.setattr(vectors, "_CHUNK_ROWS", 100)
     subject, settings = make_subject("llama"), replace(SETTINGS, tokens=12_800, batch=64)
     for folder in (killed, tmp_path / "unbroken"):
         train_sae(subject, Corpus.from_file(data), settings, folder, progress=False)

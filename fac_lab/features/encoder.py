@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from fac_lab.digests import digest
-from fac_lab.features.subject import weights_digest
+from fac_lab.features.pretrained import weights_digest
 
 # Tokens whose dense features exist at once. On a CPU the product is slower below 128 tokens, and memory grows
 # for no gain above 512 (measured at 4,096 and 65,536 features); a GPU wants larger products.

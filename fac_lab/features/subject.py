@@ -6,14 +6,10 @@ whole batch, and the pooled tokens are found from character offsets, so one code
 Special tokens come from the template or from the tokenizer, never from both: there is no second BOS.
 """
 
-import hashlib
 import inspect
-import json
-import logging
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -21,15 +17,9 @@ import torch
 
 from fac_lab.digests import digest
 from fac_lab.errors import ModelError
-from fac_lab.profile import ModelSettings, resolve
-
-log = logging.getLogger(__name__)
-
-_SENTINEL = "FacLabSentinel"
-# Llama 3.2's template writes today's date into every prompt unless told one; a fixed date keeps activations
-# the same from one day to the next. Templates that know no date ignore it.
-_TEMPLATE_DATE = "26 Jul 2024"
-_SAMPLED_ELEMENTS = 4096
+from fac_lab.features.frame import Frame, chat_frame
+from fac_lab.features.pretrained import config_facts, is_causal, load_pretrained, tokenizer_digest, weights_digest
+from fac_lab.profile import ModelSettings
 
 
 class TokenizedText(NamedTuple):
@@ -49,15 +39,6 @@ class TokenizedText(NamedTuple):
 
 class _LayerReached(Exception):
     """Ends a forward pass at the hooked layer; never leaves this module."""
-
-
-class _Frame(NamedTuple):
-    """What the template puts around a user message."""
-
-    prefix: str
-    suffix: str
-    strips: bool
-    """Whether the template strips white space around the message, as Llama's does."""
 
 
 class Subject:
@@ -88,13 +69,13 @@ class Subject:
                 "Convert it with `AutoTokenizer.from_pretrained(...).save_pretrained(folder)` where "
                 "sentencepiece or tiktoken is installed."
             )
-        self._frame = _chat_frame(tokenizer, name) if template == "chat" else None
+        self._frame = chat_frame(tokenizer, name) if template == "chat" else None
         self.max_tokens = min(max_tokens, _context_length(model), tokenizer.model_max_length)
 
     @classmethod
     def load(cls, settings: ModelSettings, device: str | None = None) -> "Subject":
         """Load model and tokenizer from a folder (without touching the network) or from the hub by name."""
-        model, tokenizer = _load_pretrained(settings)
+        model, tokenizer = load_pretrained(settings)
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         return cls(
             model.to(device),
@@ -131,19 +112,20 @@ class Subject:
     @property
     def has_head(self) -> bool:
         """Whether the model predicts next tokens, so that a loss can be measured."""
-        return _is_causal(self.model.config)
+        return is_causal(self.model.config)
 
     @cached_property
     def digest(self) -> str:
         """Identifies everything that decides an activation: weights, config, tokenizer, template, layer, limit.
 
-        Device and folder are left out. Weights enter by a sample of every tensor (see `weights_digest`).
+        Device and folder are left out. Weights enter by a sample of every tensor (see
+        `pretrained.weights_digest`).
         """
         return digest(
             "subject",
             weights_digest(self.model.state_dict().items()),
-            _config_facts(self.model.config),
-            _tokenizer_digest(self.tokenizer),
+            config_facts(self.model.config),
+            tokenizer_digest(self.tokenizer),
             list(self._frame) if self._frame else None,
             self.layer,
             self.max_tokens,
@@ -163,7 +145,7 @@ class Subject:
         texts = list(texts)
         if not texts:
             return []
-        frame = self._frame or _Frame("", "", strips=False)
+        frame = self._frame or Frame("", "", strips=False)
         bodies = [text.strip() for text in texts] if frame.strips else texts
         encoded = self.tokenizer(
             [frame.prefix + body + frame.suffix for body in bodies],
@@ -264,33 +246,6 @@ def layer_output(output) -> torch.Tensor:
     return output[0] if isinstance(output, tuple) else output
 
 
-def weights_digest(tensors: Iterable[tuple[str, torch.Tensor]]) -> str:
-    """Digest of named tensors: name, shape, dtype and up to 4,096 evenly spaced values of each.
-
-    Any training changes it, and it costs seconds at 8B parameters; a single edited weight may escape it.
-    """
-    seen = hashlib.sha256()
-    for name, tensor in sorted(tensors, key=lambda pair: pair[0]):
-        flat = tensor.detach().reshape(-1)
-        sample = flat[:: max(1, flat.numel() // _SAMPLED_ELEMENTS)]
-        seen.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
-        seen.update(sample.to("cpu", torch.float64).numpy().tobytes())
-    return seen.hexdigest()[:16]
-
-
-def _config_facts(config) -> dict:
-    """The config without where it came from and what the weights already tell."""
-    told = ("transformers_version", "architectures", "dtype", "torch_dtype")
-    facts = json.loads(config.to_json_string(use_diff=False))
-    return {key: value for key, value in facts.items() if key not in told and not key.startswith("_")}
-
-
-def _tokenizer_digest(tokenizer) -> str:
-    state = json.loads(tokenizer.backend_tokenizer.to_str())
-    # Calls to the tokenizer rewrite these two, and this module overrides both.
-    return digest({key: value for key, value in state.items() if key not in ("truncation", "padding")})
-
-
 def _content_of_specials(special: Sequence[int]) -> tuple[int, int]:
     """Range of the tokens between the special tokens at both ends."""
     start = 0
@@ -302,39 +257,8 @@ def _content_of_specials(special: Sequence[int]) -> tuple[int, int]:
     return start, stop
 
 
-def _chat_frame(tokenizer, name: str) -> _Frame:
-    """What the chat template writes before and after a user message, found by rendering a sentinel."""
-    if not tokenizer.chat_template:
-        raise ModelError(
-            f'{name} has no chat template. Set subject.template to "none" to read plain texts, or add a '
-            "chat_template.jinja to the model's folder."
-        )
-
-    def render(message: str) -> str:
-        return tokenizer.apply_chat_template(
-            [{"role": "user", "content": message}],
-            tokenize=False,
-            add_generation_prompt=True,
-            date_string=_TEMPLATE_DATE,
-        )
-
-    parts = render(_SENTINEL).split(_SENTINEL)
-    if len(parts) != 2:
-        raise ModelError(
-            f"The chat template of {name} writes the user's message {len(parts) - 1} times instead of once, "
-            "so its tokens cannot be told from the template's. Mend the template, or set subject.template to "
-            '"none".'
-        )
-    strips = f" {_SENTINEL} " not in render(f" {_SENTINEL} ")
-    return _Frame(parts[0], parts[1], strips)
-
-
 def _text_config(model):
     return model.config.get_text_config()
-
-
-def _is_causal(config) -> bool:
-    return any(name.endswith(("ForCausalLM", "LMHeadModel")) for name in config.architectures or [])
 
 
 def _context_length(model) -> int:
@@ -352,41 +276,3 @@ def _find_layers(model, name: str) -> torch.nn.ModuleList:
             "Models with one list of layers (Llama, Mistral, Qwen, GPT-2, BERT and their kin) work."
         )
     return max(found, key=lambda layers: sum(p.numel() for p in layers.parameters()))
-
-
-def _load_pretrained(settings: ModelSettings):
-    """Model and tokenizer; every way this fails becomes a ModelError that names the cure."""
-    from safetensors import SafetensorError
-    from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer
-
-    path = resolve(settings.path)
-    local = Path(path).is_dir()
-    if local and not (Path(path) / "config.json").is_file():
-        raise ModelError(f"{path} has no config.json, so it is not a model's folder in Hugging Face layout.")
-    if not local and Path(path).is_absolute():
-        raise ModelError(f"There is no folder {path}. Check subject.path, or name a model on the hub.")
-    # A revision means nothing in a folder; "main" is the hub's own default.
-    options = {"local_files_only": local, "revision": settings.revision or "main"}
-    try:
-        config = AutoConfig.from_pretrained(path, **options)
-        kind = AutoModelForCausalLM if _is_causal(config) else AutoModel
-        model = kind.from_pretrained(path, dtype=getattr(torch, settings.dtype), **options)
-        tokenizer = AutoTokenizer.from_pretrained(path, **options)
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
-        raise ModelError(_load_failure(path, local, error)) from error
-    return model, tokenizer
-
-
-def _load_failure(path: str, local: bool, error: Exception) -> str:
-    said = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
-    if local:
-        return f"The model in {path} cannot be read ({said}). Copy or download the folder again."
-    if "gated" in str(error):
-        return (
-            f"{path} is a gated model. Accept its terms at https://huggingface.co/{path} and log in with "
-            "`hf auth login`, then run again."
-        )
-    return (
-        f"There is no folder {path}, and the hub did not deliver a model of that name ({said}). Check the "
-        f"spelling against https://huggingface.co/{path}, the connection, and that HF_HUB_OFFLINE is not set."
-    )

@@ -215,7 +215,7 @@ MIXES: dict[str, dict[str, float]] = {
     },
     "annotator": {
         "chat": 0.10, "words": 0.04, "wording": 0.02, "topic": 0.10, "rephrase": 0.03, "plain": 0.02,
-        "write one-step": 0.03, "write two-step": 0.05, "name": 0.20, "cannot tell": 0.07, "judge": 0.21,
+        "write one-step": 0.03, "write two-step": 0.05, "name": 0.23, "cannot tell": 0.05, "judge": 0.20,
         "opinion": 0.14,
     },
 }  # fmt: skip
@@ -227,7 +227,7 @@ harm; each has every skill and most of the one it is used for."""
 ASKED_WEIGHT = 0.3
 """Loss weight of all turns but the last. What users say is mostly chance; half the learning is saved by not
 insisting on it, and enough is left for a model to write a user's turn by itself."""
-ANSWER_WEIGHT = {"judge": 5.0, "opinion": 2.0, "cannot tell": 4.0}
+ANSWER_WEIGHT = {"judge": 5.0, "opinion": 2.0, "cannot tell": 2.0}
 """Loss weight of the assistant's last turn, 1 for other kinds. In these one word decides; unweighted, judging
 collapses to "No." and a name is made up for any spans."""
 FOCUS_WEIGHT = 4.0

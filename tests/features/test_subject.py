@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from fac_lab.errors import ModelError
-from fac_lab.features.subject import Subject, _load_failure
+from fac_lab.features.subject import Subject
 from fac_lab.profile import ModelSettings
 
 TEXTS = ["How do I bake bread?", "hi", "Zwölf Bäume — 🌳 and a naïve café", "two lines\nof text"]
@@ -214,51 +214,6 @@ def test_unknown_choices_are_named(make_subject):
         Subject(subject.model, subject.tokenizer, name="x", layer=1, template="chatml")
     with pytest.raises(ModelError, match="pool must be"):
         subject.tokenize(["hi"], pool="all")
-
-
-def test_missing_chat_template_names_the_cure(model_folder):
-    with pytest.raises(ModelError, match='no chat template.*subject.template to "none"'):
-        Subject.load(ModelSettings(str(model_folder("gpt2")), layer=1), device="cpu")
-
-
-def test_a_template_that_repeats_the_message_is_refused(make_subject, model_folder):
-    subject = make_subject("llama")
-    tokenizer = type(subject.tokenizer).from_pretrained(model_folder("llama"))
-    tokenizer.chat_template = "{{ messages[0].content }} {{ messages[0].content }}"
-    with pytest.raises(ModelError, match="2 times instead of once"):
-        Subject(subject.model, tokenizer, name="twice", layer=1)
-
-
-def test_folders_that_cannot_be_read(tmp_path, model_folder):
-    def load(path, **changes):
-        return Subject.load(ModelSettings(str(path), layer=1, **changes), device="cpu")
-
-    with pytest.raises(ModelError, match="There is no folder .*nowhere"):
-        load(tmp_path / "nowhere")
-    with pytest.raises(ModelError, match="no config.json"):
-        load(tmp_path)
-    broken = tmp_path / "broken"
-    shutil.copytree(model_folder("llama"), broken)
-    weights = broken / "model.safetensors"
-    weights.write_bytes(weights.read_bytes()[:1000])
-    with pytest.raises(ModelError, match=r"cannot be read.*again"):
-        load(broken)
-    weights.unlink()
-    with pytest.raises(ModelError, match="cannot be read"):
-        load(broken)
-
-
-def test_absent_hub_names_say_what_to_check():
-    with pytest.raises(ModelError, match=r"huggingface.co/nobody/nothing.*HF_HUB_OFFLINE"):
-        Subject.load(ModelSettings("nobody/nothing", layer=1), device="cpu")
-
-
-def test_gated_models_name_the_page():
-    """What transformers says of a gated repository without a token; the hub itself is not asked."""
-    said = OSError("You are trying to access a gated repo.\nMake sure to have access to it at https://hf.co/a/b.")
-    message = _load_failure("meta-llama/Llama-3.1-8B-Instruct", False, said)
-    assert "https://huggingface.co/meta-llama/Llama-3.1-8B-Instruct" in message
-    assert "hf auth login" in message
 
 
 def test_half_precision_is_kept(model_folder):

@@ -44,8 +44,12 @@ LAYER = 1
 """Layer whose output the SAEs read, counted from 0."""
 TRAINING_CODE = ("documents", "muon", "training")
 """Modules of this package that decide what a model becomes; the others only examine it."""
-SAE = SaeTrainingSettings(d_sae=4096, k=3, tokens=800_000, lr=7e-4, batch=512, seed=0)
-SAE_QUERIES = 50_000
+SAES = {
+    name: SaeTrainingSettings(d_sae=4096, k=3, tokens=tokens, lr=7e-4, batch=512, seed=0)
+    for name, tokens in {"llama": 800_000, "mistral": 400_000, "qwen": 400_000}.items()
+}
+"""Training of each model's SAE; llama, the subject that most notebooks read, gets the longest."""
+SAE_QUERIES = 40_000
 FIT_QUERIES, HELD_QUERIES = 30, 15
 """Queries per concept on which features are chosen, and, in wordings never trained on, scored."""
 
@@ -77,7 +81,7 @@ def source_digest() -> str:
     return digest(
         [path.read_bytes() for path in texts],
         [_without_docstrings(path.read_text(encoding="utf-8")) for path in code],
-        [SAE, LAYER, SAE_QUERIES],
+        [SAES, LAYER, SAE_QUERIES],
     )
 
 
@@ -91,14 +95,14 @@ def _without_docstrings(code: str) -> str:
     return ast.dump(tree)
 
 
-def build_model(name: str, folder: Path, *, tokens: int | None = None, sae: SaeTrainingSettings = SAE) -> dict:
+def build_model(name: str, folder: Path, *, tokens: int | None = None, sae: SaeTrainingSettings | None = None) -> dict:
     """Train, save and examine one chat model and its SAE in `folder`; returns what report.json says.
 
     A model that was trained by this very code is found again, so that a build that was interrupted goes on.
-    `tokens` cuts the language model's training short, for tests.
+    `tokens` and `sae` cut the trainings short, for tests.
     """
     torch.set_num_threads(1)
-    recipe, started = RECIPES[name], time.monotonic()
+    recipe, sae, started = RECIPES[name], sae or SAES[name], time.monotonic()
     trained = _train_chat_model(name, folder, tokens)
     # From here on everything reads what was saved, float16 rounding included.
     subject = Subject.load(ModelSettings(path=str(folder), layer=LAYER, max_tokens=128))

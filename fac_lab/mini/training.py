@@ -75,7 +75,7 @@ RECIPES = {
         architecture="mistral", mix="writer", seed=2, vocabulary=3100, template=_INSTRUCTION_BRACKETS,
         bos="<s>", eos="</s>", extra_tokens=("[INST]", "[/INST]"),
         shape={"num_key_value_heads": 5, "sliding_window": 256, "head_dim": 32},
-        tokens=1_900_000,
+        tokens=1_700_000,
     ),
     "qwen": Recipe(
         architecture="qwen2", mix="annotator", seed=3, vocabulary=3300, template=_CHAT_ML,

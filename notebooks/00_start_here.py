@@ -356,6 +356,29 @@ for alpha in (0.1, profile.rule.alpha, 0.001):
     )
 
 # %% [markdown]
+# **A small seed is the hard case.** With an anchor many times its size, m becomes so large that hardly any feature
+# gets there, and everything looks covered. But many features that are *each* a little suspicious are no accident
+# *together*. Deal all samples of anchor and seed anew, at random: how many features would then be missing? That
+# number needs no simulation. A feature with $t$ samples in all falls wholly to the anchor with chance
+# $\binom{N_a}{t} / \binom{N_a + N_s}{t}$, and expectations add. `Coverage.expected_missing` is their sum, and
+# `rule.fdr` takes the smallest m at which it is at most that share of what is missing.
+#
+# ✎ *300 queries, the same concepts left out: what m does alpha ask for? How many missing features does each rule find?*
+
+# %%
+small = lab.stats(
+    world_corpus("small seed", 300, seed=5000, without=world.hold_out(settings.held_out, seed=settings.held_out_seed))
+)
+lines = []
+for name, fdr in (("alpha for each feature", None), ("a tenth by luck, over all features", 0.1)):
+    found = cover(anchor, small, dataclasses.replace(profile.rule, fdr=fdr))
+    right = recovery(found.missing, anchor.matrix, truth, held_out, found.delta)
+    line = {"rule": name, "m": found.m, "FAC": found.fac, "missing": right.n_missing}
+    line |= {"expected by chance": found.expected_missing, "precision": right.precision, "recall": right.recall}
+    lines.append(line)
+show(pd.DataFrame(lines), caption=f"{small.n_samples} seed samples against {anchor.n_samples:,} anchor samples")
+
+# %% [markdown]
 # ## 6 Is the missing set right?
 #
 # Now the drawer is opened: which concepts were left out, and which of them did the missing features name?
@@ -617,10 +640,10 @@ show(beside, caption="Paper, tables 1 and 13: toxicity, AUPRC × 100", formats=d
 #     fac-lab audit mine.csv --text-column question --anchor wide.jsonl --profile minilm
 #     fac-lab audit mine.csv --anchor wide.jsonl --model org/name --layer 15 --sae RELEASE:SAE_ID
 #
-# It writes FAC, the missing features with their top spans, the null (a seed drawn from the anchor itself) and a
-# report that opens in any browser. Layers count from 0: layer 16 of the paper is `--layer 15`. In Python it is one
-# call; below, on the seed and the anchor of above, written to files, so that you see what comes back. Choose the
-# anchor with care: *what it does not show can never be missing.*
+# It writes FAC, the missing features with their top spans, what chance would explain of them (expected, and in a
+# seed drawn from the anchor itself) and a report that opens in any browser. Layers count from 0: layer 16 of the
+# paper is `--layer 15`. In Python it is one call; below, on the seed and the anchor of above, written to files, so
+# that you see what comes back. Choose the anchor with care: *what it does not show can never be missing.*
 
 # %%
 folder = project_root() / "runs" / f"audit-{profile.name}"

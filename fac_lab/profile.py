@@ -99,10 +99,16 @@ class SaeTrainingSettings:
     """Seed of initialisation and order."""
     clustering: int = 8
     """Rounds of clustering that place the features before training; 0 starts them on single vectors."""
+    dead_after: float = 1.0
+    """Share of the training that a feature may be silent before sae-lens' auxiliary loss revives it; 1 is never.
+    Features that start on clusters hardly die, and reviving the rare ones teaches them something else."""
 
     def __post_init__(self):
         _at_least("sae_training.k", self.k, 1)
         _at_least("sae_training.clustering", self.clustering, 0)
+        _require(
+            0 < self.dead_after <= 1, f"sae_training.dead_after is {self.dead_after}; it has to be a share, above 0"
+        )
         _require(self.d_sae > self.k, f"sae_training.d_sae is {self.d_sae}; it has to exceed k = {self.k}")
         _at_least("sae_training.batch", self.batch, 1)
         _require(

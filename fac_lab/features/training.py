@@ -132,8 +132,7 @@ def _build_trainer(subject: Subject, corpus: "Corpus", settings: SaeTrainingSett
             lr_warm_up_steps=steps // 20,
             lr_decay_steps=steps // 4,
             device=device,
-            # A feature silent for a tenth of the training is dead and gets the auxiliary loss.
-            dead_feature_window=max(20, steps // 10),
+            dead_feature_window=max(20, round(steps * settings.dead_after)),
             feature_sampling_window=max(20, steps // 10),
             logger=LoggingConfig(log_to_wandb=False),
         ),

@@ -45,8 +45,8 @@ LAYER = 1
 TRAINING_CODE = ("documents", "muon", "training")
 """Modules of this package that decide what a model becomes; the others only examine it."""
 SAES = {
-    name: SaeTrainingSettings(d_sae=4096, k=3, tokens=tokens, lr=7e-4, batch=512, seed=0)
-    for name, tokens in {"llama": 800_000, "mistral": 400_000, "qwen": 400_000}.items()
+    name: SaeTrainingSettings(d_sae=4096, k=3, tokens=tokens, lr=1.2e-3, batch=512, seed=0)
+    for name, tokens in {"llama": 800_000, "mistral": 500_000, "qwen": 500_000}.items()
 }
 """Training of each model's SAE; llama, the subject that most notebooks read, gets the longest."""
 SAE_QUERIES = 40_000

@@ -75,7 +75,7 @@ RECIPES = {
         architecture="mistral", mix="writer", seed=2, vocabulary=3100, template=_INSTRUCTION_BRACKETS,
         bos="<s>", eos="</s>", extra_tokens=("[INST]", "[/INST]"),
         shape={"num_key_value_heads": 5, "sliding_window": 256, "head_dim": 32},
-        tokens=1_700_000,
+        tokens=1_500_000,
     ),
     "qwen": Recipe(
         architecture="qwen2", mix="annotator", seed=3, vocabulary=3300, template=_CHAT_ML,
@@ -154,13 +154,8 @@ def encode(tokenizer: PreTrainedTokenizerFast, batch: list[Document]) -> list[tu
 def batches(
     tokenizer: PreTrainedTokenizerFast, mix: str, *, seed: int, batch_tokens: int, block: int = 2048
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Endless right-padded batches (ids [n, t], loss weights [n, t]) of documents of like length.
-
-    A weight below 1 is the chance of a weight of 1: the same in expectation, and what weighs 0, as padding does,
-    costs no product with the vocabulary.
-    """
+    """Endless right-padded batches (ids [n, t], loss weights [n, t], 0 on padding) of documents of like length."""
     shuffle = random.Random(seed).shuffle
-    generator = torch.Generator().manual_seed(seed)
     stream = documents(mix, seed=seed)
     while True:
         encoded = sorted(encode(tokenizer, list(islice(stream, block))), key=lambda pair: len(pair[0]))
@@ -176,22 +171,13 @@ def batches(
             for row, (tokens, token_weights) in enumerate(group):
                 ids[row, : len(tokens)] = torch.tensor(tokens)
                 weights[row, : len(tokens)] = torch.tensor(token_weights)
-            counted = torch.rand(weights.shape, generator=generator) < weights
-            yield ids, torch.where(weights < 1, counted.float(), weights)
+            yield ids, weights
 
 
 def token_losses(model: PreTrainedModel, ids: torch.Tensor) -> torch.Tensor:
     """Negative log-likelihood in nats of every token after the first, [n, t - 1]."""
     logits = model(input_ids=ids).logits[:, :-1]
     return functional.cross_entropy(logits.transpose(1, 2), ids[:, 1:], reduction="none")
-
-
-def weighted_loss(model: PreTrainedModel, ids: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    """Mean of `token_losses` under the weights of their tokens, without a look at those that weigh nothing."""
-    counted = weights[:, 1:] > 0
-    hidden = model.base_model(input_ids=ids).last_hidden_state[:, :-1][counted]
-    losses = functional.cross_entropy(model.lm_head(hidden), ids[:, 1:][counted], reduction="none")
-    return (losses * weights[:, 1:][counted]).sum() / weights[:, 1:].sum()
 
 
 def train_model(
@@ -227,13 +213,14 @@ def train_model(
             ids, weights = next(primer if seen < recipe.primer * total else main)
             for optimiser, rate in optimisers:
                 optimiser.param_groups[0]["lr"] = rate * schedule.rate(seen / total)
-            loss = weighted_loss(model, ids, weights)
+            target_weights = weights[:, 1:]
+            loss = (token_losses(model, ids) * target_weights).sum() / target_weights.sum()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             for optimiser, _ in optimisers:
                 optimiser.step()
                 optimiser.zero_grad()
-            n = int((ids != tokenizer.pad_token_id).sum())
+            n = int((weights > 0).sum())
             seen, recent = seen + n, 0.98 * recent + 0.02 * loss.item() if recent else loss.item()
             bar.update(n)
             bar.set_postfix(loss=f"{recent:.3f}", refresh=False)

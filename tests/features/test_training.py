@@ -83,6 +83,21 @@ def test_seeds_decide_the_weights_and_nothing_else_does(make_subject, corpus, tm
     assert not torch.allclose(trained[0].W_enc, trained[2].W_enc)
 
 
+def test_reviving_takes_features_from_where_they_started(make_subject, corpus, tmp_path, monkeypatch):
+    started, cluster = [], training.cluster_directions
+    monkeypatch.setattr(
+        training, "cluster_directions", lambda *args, **named: started.append(cluster(*args, **named)) or started[-1]
+    )
+    moved = []
+    for dead_after in (1.0, 0.05):
+        settings = replace(SETTINGS, d_sae=1024, k=2, tokens=128 * 150, dead_after=dead_after)
+        sae = train_sae(make_subject("llama"), corpus, settings, tmp_path / str(dead_after), progress=False)
+        moved.append(1 - (sae.W_dec * started[-1]).sum(1).mean().item())
+    assert torch.equal(*started)
+    assert moved[0] < 0.1
+    assert moved[1] > 2 * moved[0]
+
+
 def test_too_little_text_for_one_batch(make_subject, corpus, tmp_path):
     few = Corpus.from_rows("few", list(corpus)[:2])
     with pytest.raises(DataError, match=r"few gives \d+ activation vectors, fewer than one batch of 128"):

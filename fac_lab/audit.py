@@ -5,7 +5,6 @@ result.coverage.fac, result.missing.head(10)
 """
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,7 +28,7 @@ class AuditResult(NamedTuple):
 
     coverage: Coverage
     null: Coverage
-    """Same rule and support for a seed drawn from the anchor itself: what is missing there is missing by chance."""
+    """The same rule for a seed drawn from the anchor itself: what is missing there is missing by chance."""
     missing: pd.DataFrame
     """One row per missing feature, most frequent in the anchor first."""
     sweep: pd.DataFrame
@@ -45,7 +44,7 @@ class AuditResult(NamedTuple):
             (
                 f"FAC {c.fac:.3f}: {c.covered.sum()} of the anchor's {c.anchor_support.sum()} features are covered",
                 f"missing: {len(c.missing)} (by chance: {c.expected_missing:.1f} expected; "
-                f"{len(self.null.missing)} in a seed of {self.null.n_seed} rows drawn from the anchor)",
+                f"{len(self.null.missing)} found in {self.null.n_seed} rows drawn from the anchor)",
                 f"rule: {c.rule.kind}, delta {delta}, m {c.m}; {c.n_anchor} anchor rows, {c.n_seed} seed rows",
                 f"rejected rows: {self.rejected['seed']} of the seed, {self.rejected['anchor']} of the anchor",
                 f"report: {self.report}",
@@ -82,7 +81,7 @@ def audit(
     rest, drawn = anchor_in_two(lab, anchor_corpus, n_seed)
     anchor_stats = rest.merge(drawn)
     coverage = cover(anchor_stats, seed, lab.profile.rule)
-    null = cover(rest, drawn, replace(lab.profile.rule, support=coverage.m))
+    null = cover(rest, drawn, lab.profile.rule)
     missing = describe(coverage.missing, coverage, anchor_stats)
     if lab.profile.annotator is not None:
         missing = missing.merge(lab.annotate(anchor_stats, coverage.missing), on="feature", how="left")

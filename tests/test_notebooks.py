@@ -25,6 +25,8 @@ import plotly.graph_objects as go
 from tqdm.auto import tqdm
 for _ in tqdm(range(3)):
     pass
+for _ in tqdm(iter(range(3)), unit=" samples"):
+    pass
 print("a warning", file=sys.stderr)
 go.Figure(go.Bar(y=[1, 2]))
 """

@@ -61,9 +61,9 @@ def null_reading(coverage: "Coverage", null: "Coverage") -> str:
     """What would be missing by chance, expected and in one draw."""
     return (
         f"By chance alone, had data set and anchor one source, {coverage.expected_missing:.1f} features would be "
-        f"expected missing. The null shows one draw: {null.n_seed:,} samples taken at random from the anchor, against "
-        f"the remaining {null.n_anchor:,}, with the same m = {null.m}, lack {len(null.missing):,} features though "
-        "nothing was left out. Read the missing set as a finding only as far as it exceeds both."
+        f"expected missing. The null is one draw: of {null.n_seed:,} samples taken at random from the anchor, against "
+        f"the remaining {null.n_anchor:,}, the same rule (m = {null.m}) finds {len(null.missing):,} features missing, "
+        "though nothing was left out. Read the missing set as a finding only as far as it exceeds both."
     )
 
 

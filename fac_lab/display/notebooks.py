@@ -36,7 +36,7 @@ MAX_BYTES = 1_500_000
 CELL_TIMEOUT = 1800
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 CURE = "run `make notebooks`"
-BAR = re.compile(r"\d+%\||\d+\w* \[\d\d:")
+BAR = re.compile(r"\d+%\||\d ?\w* \[\d\d:")
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 

@@ -106,6 +106,7 @@ def build_model(name: str, folder: Path, *, tokens: int | None = None, sae: SaeT
     trained = _train_chat_model(name, folder, tokens)
     # From here on everything reads what was saved, float16 rounding included.
     subject = Subject.load(ModelSettings(path=str(folder), layer=LAYER, max_tokens=128))
+    subject.name = f"data/mini/{name}"  # wherever it is built, the SAE's metadata name the place it is made for
     if not (folder / "sae" / "training.json").exists():
         train_sae(subject, _corpus("sae training", queries(SAE_QUERIES, seed=500)), sae, folder / "sae")
         halve(folder / "sae" / "sae_weights.safetensors")

@@ -8,7 +8,8 @@ Every arm starts from the same seed rows and ADDS n rows labelled harmful:
 - fac: two-step synthesis for the missing relevant features;
 - oracle: real queries about the concepts that were really held out.
 
-n is the number of samples that synthesis kept for the missing features, about one per feature as in the paper.
+n is the number of samples that synthesis kept for the missing features, about one per feature as in the paper, or
+for the random ones where those are fewer.
 """
 
 from collections.abc import Sequence
@@ -79,20 +80,27 @@ def starting_rows(gap: Gap, *, n_safe: int, n_toxic: int) -> list[Row]:
 
 
 def additions(lab: Lab, anchor: FeatureStats, gap: Gap, *, held_out_set: int) -> dict[str, list[str]]:
-    """Texts that each arm adds, all arms as many as synthesis kept for the missing features."""
-    delta = gap.coverage.delta
+    """Texts that each arm adds, all arms as many: what synthesis kept for the missing features.
+
+    Where synthesis for random features keeps fewer even when it asks for every relevant one, all arms add that many.
+    """
+    delta, study = gap.coverage.delta, lab.profile.study
     labels = gap.labels.set_index("feature", drop=False)
-    written = kept_texts(lab.synthesise(gap.missing_labels, anchor, delta))
-    written = written[: lab.profile.study.budget]
-    n = len(written)
-    order = np.random.default_rng(held_out_set).permutation(np.flatnonzero(gap.coverage.relevant))
+    written = kept_texts(lab.synthesise(gap.missing_labels, anchor, delta))[: study.budget]
+    dice = np.random.default_rng(held_out_set)
+    features = dice.permutation(np.flatnonzero(gap.coverage.relevant))
+    drawn: list[str] = []
     # Some features yield nothing, so that more are asked for than are needed.
-    drawn = kept_texts(lab.synthesise(labels.loc[sorted(order[: 4 * n])], anchor, delta))
+    while len(drawn) < len(written) and len(features):
+        asked, features = np.split(features, [min(4 * len(written), len(features))])
+        kept = kept_texts(lab.synthesise(labels.loc[sorted(asked)], anchor, delta))
+        drawn = list(dict.fromkeys([*drawn, *dice.permutation(kept).tolist()]))
+    n = min(len(written), len(drawn))
     return {
         "none": [],
         "plain": lab.plain(n, seed=held_out_set),
-        "random": list(np.random.default_rng(held_out_set).permutation(drawn)[:n]),
-        "fac": written,
+        "random": drawn[:n],
+        "fac": written[:n],
         "oracle": [query for _, query in queries(n, seed=3000 + held_out_set, among=gap.held_out)],
     }
 

@@ -20,7 +20,7 @@ def built(tmp_path_factory):
         patch.setattr(world, "FIT_QUERIES", 2)
         patch.setattr(world, "HELD_QUERIES", 1)
         patch.setattr(world, "SKILL_PROMPTS", 3)
-        report = build_model("mistral", folder, tokens=2000, sae=replace(world.SAE, d_sae=64, tokens=4096, batch=512))
+        report = build_model("mistral", folder, tokens=2000, sae=replace(world.SAES["mistral"], d_sae=64, tokens=4096, batch=512))
     return folder, report
 
 
@@ -28,7 +28,7 @@ def test_a_model_its_sae_and_their_report_are_written(built):
     folder, report = built
     assert json.loads((folder / "report.json").read_text()) == json.loads(json.dumps(report))
     assert report["entropy"] < report["loss"] < 10
-    assert report["sae"]["l0"] <= world.SAE.k
+    assert report["sae"]["l0"] <= world.SAES["mistral"].k
     assert {skill["skill"] for skill in report["skills"]} >= {
         "chat",
         "write one-step",

@@ -167,7 +167,8 @@ def _sae(args: argparse.Namespace) -> int:
 
 
 def _data(args: argparse.Namespace) -> int:
-    from fac_lab.recipes import catalogue, diff_protocols, listing
+    from fac_lab.protocols import diff_protocols, listing
+    from fac_lab.recipes import catalogue
     from fac_lab.sources import open_recipe
 
     if args.name is None:

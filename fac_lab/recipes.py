@@ -6,13 +6,11 @@ paper says in one place, what it says in another, and what its authors answered 
 with `diff_protocols`. The facts are in the YAML file, with their sources.
 """
 
-import json
-import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import yaml
 
@@ -20,9 +18,6 @@ from fac_lab.errors import DataError, SettingsError
 from fac_lab.plain import build, nearest
 from fac_lab.profile import as_dict
 from fac_lab.rows import KINDS
-from fac_lab.store import write_atomic
-
-log = logging.getLogger(__name__)
 
 CATALOGUE = Path(__file__).parent / "recipes.yaml"
 SHAPES = ("columns", "first_turn", "transcripts", "strength")
@@ -128,7 +123,7 @@ class Mix:
 
     parts: tuple[Part, ...]
     unique: bool = False
-    """Whether a text that was there before is dropped."""
+    """Whether a text that was there before (whatever its case and blanks) is dropped; costs some 70 bytes per text."""
     share: float | None = None
     """Share of the rows to draw, rounded down; None is all."""
     seed: int = 0
@@ -246,90 +241,6 @@ def catalogue(path: Path = CATALOGUE) -> Catalogue:
         raise SettingsError(f"recipes {path}: {error}") from None
 
 
-def listing(known: Catalogue | None = None) -> str:
-    """All names as text: rows, licence and what is pinned of each recipe; what mixes and protocols are made of."""
-    known = known or catalogue()
-    lines = ["recipes"]
-    for name, recipe in known.recipes.items():
-        files = recipe.files or (recipe.local.files if recipe.local else ())
-        n_hashes = sum(file.sha256 is not None for file in files)
-        rows = recipe.rows or (recipe.local.rows if recipe.local else None)
-        at = f"{recipe.repo}@{(recipe.revision or 'UNPINNED')[:8]}" if recipe.repo else "local copy only"
-        count = f"{rows:,}" if rows else "rows ?"
-        lines.append(f"  {name:<30} {recipe.kind:<13} {count:>8}  {recipe.licence.split(' (')[0]:<13} {at}")
-        lines.append(f"  {'':<30} hashes of {n_hashes} of {len(files)} files")
-    lines.append("mixes")
-    for name, mix in known.mixes.items():
-        drawn = f"{mix.share:.0%} of " if mix.share else ""
-        lines.append(f"  {name:<30} {drawn}{' + '.join(part.recipe for part in mix.parts)}")
-    lines.append("protocols")
-    for name, protocol in known.protocols.items():
-        roles = [f"{role} {protocol.roles.get(role, 'open')}" for role in (*protocol.roles, *(protocol.open or {}))]
-        lines.append(f"  {name:<30} {', '.join(roles)}")
-        lines.append(f"  {'':<30} {protocol.source}")
-    return "\n".join(lines)
-
-
-class Difference(NamedTuple):
-    """One thing in which two protocols differ."""
-
-    key: str
-    """Path of keys, e.g. "roles.anchor.parts.helpsteer2"."""
-    a: Any
-    """Its value in the first; None where the first has none."""
-    b: Any
-
-    def __str__(self) -> str:
-        return f"{self.key}: {_short(self.a)} | {_short(self.b)}"
-
-
-def diff_protocols(a: str | Mapping[str, Any], b: str | Mapping[str, Any]) -> list[Difference]:
-    """In what two protocols differ: names of the catalogue, or records that runs saved; [] where in nothing.
-
-    A part that only one of them has is one difference, not one per setting of its recipe. Names, sources
-    and notes are not compared. Raises SettingsError for an unknown name.
-    """
-    return list(_differences("", _comparable(a), _comparable(b)))
-
-
-def save_record(record: Mapping[str, Any], path: Path) -> list[Difference]:
-    """Save what a data set is made of; where another record was there, log in what they differ and return it.
-
-    So a run says so when a branch has moved or a protocol was changed since the last one in the same folder.
-    """
-    differences = []
-    if path.is_file():
-        try:
-            differences = diff_protocols(json.loads(path.read_text(encoding="utf-8")), record)
-        except ValueError:
-            log.warning("%s is no record and is written anew", path)
-    for difference in differences:
-        log.warning("%s data differ from the last run's: %s", record.get("role", path.stem), difference)
-    text = json.dumps(record, indent=1, ensure_ascii=False) + "\n"
-    write_atomic(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
-    return differences
-
-
-def _comparable(thing: str | Mapping[str, Any]) -> dict[str, Any]:
-    if isinstance(thing, str):
-        known = catalogue()
-        if thing not in known:
-            names = (*known.protocols, *known.mixes, *known.recipes)
-            raise SettingsError(f"there is no protocol {thing!r}{nearest(thing, names)}; `fac-lab data` lists them")
-        thing = known.describe(thing)
-    return dict(thing)
-
-
-def _differences(key: str, a: Any, b: Any) -> Iterator[Difference]:
-    if not (isinstance(a, Mapping) and isinstance(b, Mapping)):
-        if a != b:
-            yield Difference(key, a, b)
-        return
-    for name in dict.fromkeys((*a, *b)):
-        if name not in ("protocol", "mix", "source", "note"):
-            yield from _differences(f"{key}.{name}" if key else name, a.get(name), b.get(name))
-
-
 def _stated(settings: Any) -> dict[str, Any]:
     """What a dataclass states beyond its structure: no empty values, lists of files by path."""
     plain = {
@@ -340,11 +251,3 @@ def _stated(settings: Any) -> dict[str, Any]:
     if "files" in plain:
         plain["files"] = {file["path"]: file["sha256"] for file in plain["files"]}
     return plain
-
-
-def _short(value: Any) -> str:
-    if isinstance(value, Mapping):
-        if name := value.get("mix") or value.get("repo"):
-            return str(name)
-        return "{" + ", ".join(map(str, value)) + "}"
-    return "-" if value is None else str(value)

@@ -4,8 +4,7 @@ import hashlib
 import logging
 import os
 import random
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,12 +15,12 @@ from fac_lab.hub import fetch
 from fac_lab.profile import as_dict
 from fac_lab.recipes import Catalogue, DataFile, Mix, Recipe, catalogue
 from fac_lab.records import open_records
-from fac_lab.rows import KINDS, Instruction, Item, Pair, Rejection, Row, as_label, as_query, fault
+from fac_lab.rows import Rejection, Row, as_query, fault
+from fac_lab.shapes import AnyRow, Unusable, as_row
 from fac_lab.tabular import Unreadable
 
 log = logging.getLogger(__name__)
 
-AnyRow = Row | Pair | Item | Instruction
 SHOWN = 12
 """Characters of a hash in messages and in `accept`."""
 
@@ -258,79 +257,12 @@ def _rows(recipe: Recipe, sources: Sequence[tuple[DataFile, Any]]) -> Iterator[t
             if any(str(record[column]).lower() != value.lower() for column, value in (recipe.keep or {}).items()):
                 continue
             try:
-                row = _row(recipe, file, number, record)
-            except _Unusable as error:
+                row = as_row(recipe, file, number, record)
+            except Unusable as error:
                 yield Rejection(number, None, str(error)), 1
                 continue
             reason = fault(row)
             yield (row if reason is None else Rejection(number, row.id, reason)), 1
-
-
-class _Unusable(Exception):
-    """A record that is no row of its kind."""
-
-
-def _row(recipe: Recipe, file: DataFile, number: int, record: Mapping[str, Any]) -> AnyRow:
-    fields = {name: record[column] for name, column in recipe.columns.items()} | dict(file.set or {})
-    if recipe.shape == "first_turn":
-        fields["text"] = first_turn(fields.get("text"))
-    elif recipe.shape == "transcripts":
-        fields["prompt"], fields["chosen"], fields["rejected"] = split_transcripts(
-            fields.get("chosen"), fields.get("rejected")
-        )
-    elif recipe.shape == "strength":
-        fields |= _by_strength(fields.pop("strength"), fields.pop("first"), fields.pop("second"))
-    if recipe.values is not None:
-        if fields["section"] not in recipe.values:
-            raise _Unusable(f"section {fields['section']!r} is not listed in the recipe")
-        fields["section"] = recipe.values[fields["section"]]
-    if recipe.kind == "instructions":
-        fields["input"] = fields.get("input") or ""
-    if fields.get("label") is not None and (label := as_label(fields["label"])) != fields["label"]:
-        if label is None:
-            raise _Unusable(f"label {fields['label']!r} is not an integer")
-        fields["label"] = label
-    fields["id"] = str(fields["id"]) if fields.get("id") not in (None, "") else f"{file.id or 'row'}-{number}"
-    return KINDS[recipe.kind](**fields)
-
-
-def first_turn(dialogue: Any) -> str | None:
-    """The user's first turn of a dialogue in any of the forms the hub has; None where there is none.
-
-    A list of turns with role and content (or from and value); a text with blank lines and "Human:" or "Assistant:"
-    before its turns (HH-RLHF) or "<extra_id_1>" between them (HelpSteer2); any other text is one turn.
-    """
-    if isinstance(dialogue, str):
-        head, human, rest = dialogue.partition("\n\nHuman:")
-        turn = rest if human and not head.strip() else dialogue
-        return re.split(r"\n\n(?:Assistant|Human):|<extra_id_1>", turn, maxsplit=1)[0].strip()
-    for turn in dialogue or ():
-        if isinstance(turn, Mapping) and (turn.get("role") or turn.get("from")) in ("user", "human"):
-            return turn.get("content") or turn.get("value")
-    return None
-
-
-def split_transcripts(chosen: Any, rejected: Any) -> tuple[str, str, str]:
-    """(prompt, chosen, rejected) of two HH-RLHF dialogues; the answers begin at the assistant's turn they part in.
-
-    As a rule that is the last turn, whose mark "Assistant:" ends the prompt; where it is an earlier one, both answers
-    hold all that follows.
-    """
-    if not (isinstance(chosen, str) and isinstance(rejected, str)):
-        raise _Unusable("chosen or rejected is no text")
-    mark = "\n\nAssistant:"
-    shared = len(os.path.commonprefix([chosen, rejected]))
-    begin = chosen.rfind(mark, 0, shared)
-    if begin < 0:
-        raise _Unusable("chosen and rejected do not share a dialogue up to an answer")
-    cut = begin + len(mark)
-    return chosen[:cut], chosen[cut:].strip(), rejected[cut:].strip()
-
-
-def _by_strength(strength: Any, first: Any, second: Any) -> dict[str, Any]:
-    if not isinstance(strength, int | float) or strength == 0:
-        raise _Unusable(f"strength {strength!r} prefers neither answer")
-    return {"chosen": second, "rejected": first} if strength > 0 else {"chosen": first, "rejected": second}
 
 
 def _fingerprint(row: AnyRow) -> int:

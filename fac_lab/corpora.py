@@ -8,7 +8,7 @@ from typing import Any
 
 from fac_lab import world
 from fac_lab.digests import digest
-from fac_lab.errors import DataError
+from fac_lab.errors import DataError, SettingsError
 from fac_lab.profile import CorpusSettings, resolve
 from fac_lab.recipes import catalogue
 from fac_lab.rows import Rejection, Row, as_label, fault
@@ -155,6 +155,8 @@ def open_corpus(settings: CorpusSettings, role: str, *, data_dir: str | Path | N
             ),
         )
     if settings.source in catalogue():
+        if (settings.text_column, settings.id_column, settings.label_column) != ("text", None, None):
+            raise SettingsError(f"corpora.{role}: {settings.source} knows its columns; remove those that are named")
         opened = open_source(settings.source, role, data_dir=data_dir, accept=settings.accept)
         named = Corpus(
             role, opened.digest, lambda: _checked(enumerate(opened.read(), start=1), repeats=True), record=opened.record

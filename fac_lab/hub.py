@@ -58,14 +58,15 @@ def _from_hub(repo: str, path: str, revision: str | None) -> Fetched:
             "source: RECIPE@COMMIT"
         ) from error
     except hub.LocalEntryNotFoundError as error:
-        offline = " (HF_HUB_OFFLINE is set)" if hub.OfflineModeIsEnabled in map(type, _causes(error)) else ""
+        kinds = [type(cause) for cause in _causes(error)]
+        if hub.FileMetadataError in kinds:
+            raise DataError(f"{where}: the answer is not that of a hub; check HF_ENDPOINT") from error
+        offline = " (HF_HUB_OFFLINE is set)" if hub.OfflineModeIsEnabled in kinds else ""
         raise DataError(f"{where} is not in the cache and the hub cannot be reached{offline}; {_CURE}") from error
     except hub.EntryNotFoundError as error:
         raise DataError(f"{where}: there is no such file; it was moved, look at {page}/tree/main") from error
     except hub.RepositoryNotFoundError as error:
         raise DataError(f"{where}: no such data set, or it is private; look at {page}, or set HF_TOKEN") from error
-    except hub.FileMetadataError as error:
-        raise DataError(f"{where}: the answer is not that of a hub ({error}); check HF_ENDPOINT") from error
     except (hub.HfHubHTTPError, hub.OfflineModeIsEnabled) as error:
         raise DataError(f"{where}: the hub does not answer as it should ({error}); {_CURE}") from error
     except OSError as error:  # also a download that ended early, or a disk that is full

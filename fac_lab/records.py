@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import zlib
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -50,7 +51,7 @@ class JsonRecords:
                 file.seek(0)
                 for number, record in _array(file) if start == "[" else _lines(file):
                     yield number, record
-        except (OSError, EOFError) as error:  # a gzip file that is cut, or no gzip file at all
+        except (OSError, EOFError, zlib.error) as error:  # a gzip file that is cut, or no gzip file at all
             raise DataError(f"{self.path} is damaged after record {number} ({error}); fetch it again") from error
         except UnicodeDecodeError as error:
             raise DataError(f"{self.path} is not UTF-8 after record {number} ({error}); fetch it again") from error
@@ -63,8 +64,10 @@ def open_records(path: Path, columns: Sequence[str]) -> Table | JsonRecords:
 
     Raises DataError, with the cure, for a file that is missing, empty, of another format, or lacks a column.
     """
-    if not path.name.endswith(JSON_SUFFIXES) or not path.is_file() or path.stat().st_size == 0:
+    if not path.name.endswith(JSON_SUFFIXES) or not path.is_file():
         return open_table(path, columns=columns)
+    if path.stat().st_size == 0:
+        raise DataError(f"{path} is empty (0 bytes); fetch it again")
     records = JsonRecords(path, columns)
     records.check()
     return records

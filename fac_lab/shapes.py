@@ -32,7 +32,8 @@ def as_row(recipe: Recipe, file: DataFile, number: int, record: Mapping[str, Any
         fields["section"] = recipe.values[fields["section"]]
     if recipe.kind == "instructions":
         fields["input"] = fields.get("input") or ""
-    if fields.get("label") is not None and (label := as_label(fields["label"])) != fields["label"]:
+    if fields.get("label") is not None:
+        label = as_label(fields["label"])
         if label is None:
             raise Unusable(f"label {fields['label']!r} is not an integer")
         fields["label"] = label

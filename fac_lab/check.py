@@ -72,7 +72,7 @@ def iter_check(profile: Profile) -> Iterator[CheckRow]:
             yield _endpoint(role, settings)
     for role, corpus in profile.corpora.items():
         if corpus.source in catalogue():
-            yield _named_data(role, corpus, profile.data_dir)
+            yield named_data_row(role, corpus, profile.data_dir)
         elif corpus.source != "mini":
             there = Path(resolve(corpus.source)).is_file()
             cure = "" if there else f"check corpora.{role}.source in profile {profile.name}"
@@ -83,7 +83,7 @@ def iter_check(profile: Profile) -> Iterator[CheckRow]:
     yield CheckRow("browser", None, browser or without)
 
 
-def _named_data(role: str, settings: CorpusSettings, data_dir: str | None) -> CheckRow:
+def named_data_row(role: str, settings: CorpusSettings, data_dir: str | None) -> CheckRow:
     """A named data set: looked for in data_dir; on the hub nothing is fetched, so nothing can be said."""
     folder = data_dir or os.environ.get("FAC_LAB_DATA")
     if not folder:

@@ -158,9 +158,7 @@ def open_corpus(settings: CorpusSettings, role: str, *, data_dir: str | Path | N
         if (settings.text_column, settings.id_column, settings.label_column) != ("text", None, None):
             raise SettingsError(f"corpora.{role}: {settings.source} knows its columns; remove those that are named")
         opened = open_source(settings.source, role, data_dir=data_dir, accept=settings.accept)
-        named = Corpus(
-            role, opened.digest, lambda: _checked(enumerate(opened.read(), start=1), repeats=True), record=opened.record
-        )
+        named = Corpus(role, opened.digest, opened.read, record=opened.record)
         return named if settings.n is None else named.head(settings.n, settings.seed)
     corpus = Corpus.from_file(
         resolve(settings.source),

@@ -75,7 +75,8 @@ def open_recipe(
 
     With `data_dir` (or $FAC_LAB_DATA) they are read there and nowhere else: as the recipe's local layout says, else
     as data_dir/<repo>/<path>, which is what `hf download REPO --repo-type dataset --local-dir` leaves. Without it
-    they come from the hub. A pass yields rows of the recipe's kind, and rejections with their reason.
+    they come from the hub. A pass yields rows of the recipe's kind, and rejections with their reason; of rows with one
+    id the first is kept.
 
     Raises DataError where a file is not there, its hash is not the pinned one, or (at the end of a pass) the number
     of rows is not; `accept` lists the beginnings of hashes to take all the same. SettingsError: no such recipe.
@@ -106,9 +107,14 @@ def open_recipe(
 
     def read() -> Iterator[AnyRow | Rejection]:
         barred = {_fingerprint(row) for row in other.read() if not isinstance(row, Rejection)} if other else set()
-        kept = 0
-        for row, counts in _rows(recipe, sources):
-            kept += counts
+        kept, seen = 0, set()
+        for row in _rows(recipe, sources):
+            kept += 1
+            if not isinstance(row, Rejection) and "id" in recipe.columns:
+                mark = hash(row.id)  # ids that this module makes itself do not repeat
+                if mark in seen:
+                    row = Rejection(kept, row.id, f"id {row.id!r} was there before")
+                seen.add(mark)
             if barred and not isinstance(row, Rejection) and _fingerprint(row) in barred:
                 row = Rejection(kept, row.id, f"its text is in {recipe.without}, too")
             yield row
@@ -247,22 +253,22 @@ def _columns_read(recipe: Recipe) -> list[str]:
     return list(dict.fromkeys((*recipe.columns.values(), *(recipe.keep or {}))))
 
 
-def _rows(recipe: Recipe, sources: Sequence[tuple[DataFile, Any]]) -> Iterator[tuple[AnyRow | Rejection, int]]:
-    """(row, 1) per record that is kept; records that do not parse count too."""
+def _rows(recipe: Recipe, sources: Sequence[tuple[DataFile, Any]]) -> Iterator[AnyRow | Rejection]:
+    """A row or a rejection per record that is kept; records that do not parse are among them."""
     for file, table in sources:
         for number, record in table.rows():
             if isinstance(record, Unreadable):
-                yield Rejection(number, None, record.reason), 1
+                yield Rejection(number, None, record.reason)
                 continue
             if any(str(record[column]).lower() != value.lower() for column, value in (recipe.keep or {}).items()):
                 continue
             try:
                 row = as_row(recipe, file, number, record)
             except Unusable as error:
-                yield Rejection(number, None, str(error)), 1
+                yield Rejection(number, None, str(error))
                 continue
             reason = fault(row)
-            yield (row if reason is None else Rejection(number, row.id, reason)), 1
+            yield row if reason is None else Rejection(number, row.id, reason)
 
 
 def _fingerprint(row: AnyRow) -> int:

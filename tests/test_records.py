@@ -2,7 +2,7 @@ import gzip
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fac_lab import records
@@ -14,6 +14,7 @@ from fac_lab.tabular import Unreadable
 values = st.recursive(st.none() | st.integers() | st.text(max_size=5), lambda inner: st.lists(inner, max_size=3))
 
 
+@settings(max_examples=30)
 @given(
     rows=st.lists(st.fixed_dictionaries({"a": values, "b": st.text()}), min_size=1, max_size=6),
     chunk=st.integers(1, 40),

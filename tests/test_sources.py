@@ -12,6 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from fac_lab import cli
+from fac_lab.check import named_data_row
 from fac_lab.corpora import open_corpus
 from fac_lab.digests import file_digest
 from fac_lab.errors import DataError, SettingsError
@@ -371,6 +373,34 @@ def test_streaming_takes_constant_memory(tmp_path):
         tracemalloc.stop()
     # Arrays of 2 and 6 MB; the reader keeps a chunk or two.
     assert peaks[1] < peaks[0] + 500_000
+
+
+def test_the_command_reads_compares_and_lists(tmp_path, capsys):
+    path = "WizardLMTeam/WizardLM_evol_instruct_70k/alpaca_evol_instruct_70k.json"
+    write(tmp_path / path, [{"instruction": "a", "output": "b"}])
+    assert cli.main(["data"]) == 0 and "toxicity_appendix_j" in capsys.readouterr().out
+    assert cli.main(["data", "toxicity_appendix_k", "--diff", "toxicity_issue_4"]) == 0
+    assert "roles.anchor.share: 0.1 | -" in capsys.readouterr().out
+    assert cli.main(["data", "evol_instruct", "--data-dir", str(tmp_path)]) == 2
+    assert "has 1 rows, not 70,000" in capsys.readouterr().err
+    assert cli.main(["data", "sae_corpus", "--data-dir", str(tmp_path)]) == 2
+    assert "sharegpt: data_dir has no copy of it" in capsys.readouterr().err
+
+
+def test_the_check_looks_for_named_data_without_fetching(tmp_path, monkeypatch):
+    monkeypatch.delenv("FAC_LAB_DATA", raising=False)
+    settings = CorpusSettings(source="toxicity_issue_4")
+    row = named_data_row("test", settings, None)
+    assert row.ok is None and "from the hub" in row.detail
+    row = named_data_row("test", settings, str(tmp_path))
+    assert row.ok is False and "toxicchat_test.parquet" in row.cure
+
+
+def test_of_rows_with_one_id_the_first_is_kept(tmp_path):
+    rows = [{"id": str(i % 2), "instruction": f"Say {i}", "input": "", "output": "a"} for i in range(3)]
+    write(tmp_path / "instruct/instruct_train.parquet", rows)
+    read = list(open_recipe("instruct_train_cut", data_dir=tmp_path, known=unpinned()).read())
+    assert [row.id for row in read] == ["0", "1", "0"] and read[2] == Rejection(3, "0", "id '0' was there before")
 
 
 @real_data

@@ -16,8 +16,10 @@ from typing import NamedTuple
 
 from packaging.requirements import Requirement
 
-from fac_lab.errors import SettingsError
-from fac_lab.profile import ChatSettings, Profile, project_root, resolve
+from fac_lab.errors import FacLabError, SettingsError
+from fac_lab.profile import ChatSettings, CorpusSettings, Profile, project_root, resolve
+from fac_lab.recipes import catalogue
+from fac_lab.sources import open_source
 
 NEEDED_GB = 2.0
 """Free disk a run may need: artifacts, answers of chat models, a detector or two."""
@@ -69,7 +71,9 @@ def iter_check(profile: Profile) -> Iterator[CheckRow]:
         else:
             yield _endpoint(role, settings)
     for role, corpus in profile.corpora.items():
-        if corpus.source != "mini":
+        if corpus.source in catalogue():
+            yield named_data_row(role, corpus, profile.data_dir)
+        elif corpus.source != "mini":
             there = Path(resolve(corpus.source)).is_file()
             cure = "" if there else f"check corpora.{role}.source in profile {profile.name}"
             yield CheckRow(f"data: {role}", there, resolve(corpus.source), cure)
@@ -77,6 +81,18 @@ def iter_check(profile: Profile) -> Iterator[CheckRow]:
     browser = next((path for path in map(shutil.which, BROWSERS) if path), None)
     without = "no chromium found; only PNG export and the browser tests need one"
     yield CheckRow("browser", None, browser or without)
+
+
+def named_data_row(role: str, settings: CorpusSettings, data_dir: str | None) -> CheckRow:
+    """A named data set: looked for in data_dir; on the hub nothing is fetched, so nothing can be said."""
+    folder = data_dir or os.environ.get("FAC_LAB_DATA")
+    if not folder:
+        return CheckRow(f"data: {role}", None, f"{settings.source}, from the hub when it is first read")
+    try:
+        open_source(settings.source, role, data_dir=folder, accept=settings.accept)
+    except FacLabError as error:
+        return CheckRow(f"data: {role}", False, f"{settings.source} in {folder}", str(error))
+    return CheckRow(f"data: {role}", True, f"{settings.source} in {folder}")
 
 
 def _locked_versions(lock: Path) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The command line: `fac-lab check | demo | audit | sae | mini | profile`.
+"""The command line: `fac-lab check | demo | audit | sae | data | mini | profile`.
 
 Each command imports what it needs when it runs, so that `fac-lab --help` answers at once.
 """
@@ -64,6 +64,12 @@ def _parser() -> argparse.ArgumentParser:
     sae.add_argument("--text-column", default="text", metavar="NAME", help="column of the texts (%(default)s)")
     _add_profile(sae)
     sae.set_defaults(run=_sae)
+
+    data = commands.add_parser("data", help="the data sets that profiles may name; read one and check it")
+    data.add_argument("name", nargs="?", help="a recipe, mix or protocol (without one, all are listed)")
+    data.add_argument("--diff", metavar="NAME", help="in what NAME differs from it")
+    data.add_argument("--data-dir", type=Path, metavar="FOLDER", help="copies to read ($FAC_LAB_DATA, else the hub)")
+    data.set_defaults(run=_data)
 
     mini = commands.add_parser("mini", help="rebuild the embedded world in data/mini (minutes)")
     mini.add_argument("--out", type=Path, metavar="FOLDER", help="build there instead of in data/mini")
@@ -157,6 +163,27 @@ def _sae(args: argparse.Namespace) -> int:
     sae = lab.train_sae(corpus)
     report = evaluate_sae(lab.subject, sae, [row.text for row in corpus.head(1000, seed=0)])
     print(f"{lab.profile.sae.path}: {report}")
+    return 0
+
+
+def _data(args: argparse.Namespace) -> int:
+    from fac_lab.protocols import diff_protocols, listing
+    from fac_lab.recipes import catalogue
+    from fac_lab.sources import open_recipe
+
+    if args.name is None:
+        print(listing())
+    elif args.diff is not None:
+        print("\n".join(map(str, diff_protocols(args.name, args.diff))) or "no difference")
+    else:
+        known = catalogue()
+        names = [args.name] if args.name in known and args.name.partition("@")[0] in known.recipes else []
+        for name in names or known.parts(args.name):
+            opened = open_recipe(name, data_dir=args.data_dir)
+            print(f"{name}: {sum(1 for _ in opened.rows()):,} {opened.recipe.kind}")
+            for file in opened.origins:
+                at = f"{file.place} at {file.revision}" if file.revision else file.place
+                print(f"  {file.path}, {at}, sha256 {file.sha256}{' as pinned' if file.checked else ''}")
     return 0
 
 

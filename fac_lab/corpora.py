@@ -4,34 +4,20 @@ import logging
 import random
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from fac_lab import world
 from fac_lab.digests import digest
-from fac_lab.errors import DataError
+from fac_lab.errors import DataError, SettingsError
 from fac_lab.profile import CorpusSettings, resolve
+from fac_lab.recipes import catalogue
+from fac_lab.rows import Rejection, Row, as_label, fault
+from fac_lab.sources import open_source
 from fac_lab.tabular import Unreadable, open_table
 
+__all__ = ["Corpus", "Rejection", "Row", "open_corpus"]
+
 log = logging.getLogger(__name__)
-
-
-class Row(NamedTuple):
-    """One text of a data set."""
-
-    id: str
-    text: str
-    label: int | None = None
-    concept: str | None = None
-    """Id of the concept behind the text, where it is known (mini world)."""
-
-
-class Rejection(NamedTuple):
-    """A row that cannot be used, and why."""
-
-    row: int
-    """Number of the row from 1; the header of a .csv is not counted, in a .jsonl it is the line."""
-    id: str | None
-    reason: str
 
 
 class Corpus:
@@ -43,9 +29,18 @@ class Corpus:
     DataError.
     """
 
-    def __init__(self, name: str, digest: str, read: Callable[[], Iterator[Row | Rejection]]):
+    def __init__(
+        self,
+        name: str,
+        digest: str,
+        read: Callable[[], Iterator[Row | Rejection]],
+        *,
+        record: dict[str, Any] | None = None,
+    ):
         self.name = name
         self.digest = digest
+        self.record = record
+        """Of a named source: what it is made of, in plain values, for the run's record."""
         self.rejections: list[Rejection] = []
         self._read = read
 
@@ -115,7 +110,7 @@ class Corpus:
         if len(reservoir) < n:
             log.warning("%s has %d usable rows, fewer than the %d asked for", self.name, len(reservoir), n)
         items = (*(row for _, row in sorted(reservoir)), *self.rejections)
-        return Corpus(self.name, digest(self.digest, n, seed), lambda: iter(items))
+        return Corpus(self.name, digest(self.digest, n, seed), lambda: iter(items), record=self.record)
 
     def split(self, n: int, seed: int) -> tuple["Corpus", "Corpus"]:
         """`n` rows drawn without replacement, and all the others; both stream, in the order of the file.
@@ -133,13 +128,17 @@ class Corpus:
                 f"{self.name} ({which})",
                 digest(self.digest, n, seed, which),
                 lambda: (row for index, row in enumerate(self) if (index in drawn) == inside),
+                record=self.record,
             )
 
         return part(True), part(False)
 
 
-def open_corpus(settings: CorpusSettings, role: str) -> Corpus:
+def open_corpus(settings: CorpusSettings, role: str, *, data_dir: str | Path | None = None) -> Corpus:
     """The data set of a role ("anchor", "seed", "pool", "test"); its name is the role.
+
+    A source that `recipes.yaml` names (recipe, mix or protocol) is read below `data_dir`, or else $FAC_LAB_DATA, or
+    else from the hub; its files are checked now, the number of its rows at the end of each pass.
 
     From the mini world, rows carry the concept and label 1 where it is harmful; the concepts that
     `world.hold_out(settings.held_out, seed=settings.held_out_seed)` names are left out.
@@ -155,6 +154,12 @@ def open_corpus(settings: CorpusSettings, role: str) -> Corpus:
                 for number, (concept, text) in enumerate(drawn, start=1)
             ),
         )
+    if settings.source in catalogue():
+        if (settings.text_column, settings.id_column, settings.label_column) != ("text", None, None):
+            raise SettingsError(f"corpora.{role}: {settings.source} knows its columns; remove those that are named")
+        opened = open_source(settings.source, role, data_dir=data_dir, accept=settings.accept)
+        named = Corpus(role, opened.digest, opened.read, record=opened.record)
+        return named if settings.n is None else named.head(settings.n, settings.seed)
     corpus = Corpus.from_file(
         resolve(settings.source),
         text_column=settings.text_column,
@@ -179,22 +184,11 @@ def _parse(
         return Rejection(number, None, f"no id in {id_column!r}")
     label = None
     if label_column:
-        label = _as_label(record[label_column])
+        label = as_label(record[label_column])
         if label is None:
             reason = f"label {record[label_column]!r} is not an integer"
             return Rejection(number, str(row_id), reason)
     return Row(str(row_id), record[text_column], label)
-
-
-def _as_label(value: Any) -> int | None:
-    """The integer a label stands for (files write 1, 1.0, "1", true or "True"); None if it is none."""
-    if isinstance(value, str):
-        value = {"true": 1, "false": 0}.get(value.strip().lower(), value)
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        return None
-    return int(number) if number.is_integer() else None
 
 
 def _checked(numbered: Iterable[tuple[int, Row | Rejection]], *, repeats: bool) -> Iterator[Row | Rejection]:
@@ -204,23 +198,9 @@ def _checked(numbered: Iterable[tuple[int, Row | Rejection]], *, repeats: bool) 
         if isinstance(item, Rejection):
             yield item
             continue
-        reason = _fault(item.text)
+        reason = fault(item)
         if reason is None and repeats:
             fingerprint = hash(item.id)
             reason = f"id {item.id!r} was there before" if fingerprint in seen else None
             seen.add(fingerprint)
         yield item if reason is None else Rejection(number, item.id, reason)
-
-
-def _fault(text: Any) -> str | None:
-    if text is None:
-        return "no text"
-    if not isinstance(text, str):
-        return f"text is of type {type(text).__name__}, not a string: {str(text)[:40]!r}"
-    if not text.strip():
-        return "text is empty"
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:  # JSON can spell them: "\\ud83d"
-        return "text holds half of a surrogate pair, which no tokenizer reads"
-    return None

@@ -29,6 +29,7 @@ from fac_lab.features.stats import FeatureStats
 from fac_lab.features.subject import Subject
 from fac_lab.features.training import train_sae
 from fac_lab.profile import ChatSettings, Profile, load_profile, project_root, resolve
+from fac_lab.protocols import save_record
 from fac_lab.store import Artifact, Store
 from fac_lab.synthesis.plain import plain
 from fac_lab.synthesis.samples import Sample, kept
@@ -105,7 +106,10 @@ class Lab:
                 f"profile {self.profile.name} names no {role} corpus, only {sorted(self.profile.corpora)}; "
                 f"add corpora.{role} to it"
             )
-        return open_corpus(self.profile.corpora[role], role)
+        corpus = open_corpus(self.profile.corpora[role], role, data_dir=self.profile.data_dir)
+        if corpus.record is not None:
+            save_record(corpus.record, self.store.root / "corpora" / f"{role}.json")
+        return corpus
 
     def stats(self, corpus: Corpus, *, keep_matrix: bool = False) -> FeatureStats:
         """What the corpus activates. A killed collection resumes where it stopped."""
@@ -114,7 +118,8 @@ class Lab:
             stats = collect(
                 self.subject, self.sae, corpus, self.profile.collect, artifact=artifact, keep_matrix=keep_matrix
             )
-            return {"samples": stats.n_samples, "tokens": stats.n_tokens, "truncated": stats.n_truncated}
+            counts = {"samples": stats.n_samples, "tokens": stats.n_tokens, "truncated": stats.n_truncated}
+            return counts if corpus.record is None else {**counts, "data": corpus.record}
 
         artifact = self.store.once(
             "stats",

@@ -122,7 +122,8 @@ class CorpusSettings:
     """One data set in one role (anchor, seed, pool or test)."""
 
     source: str
-    """"mini" for the embedded world, or a .jsonl, .csv, .tsv or .parquet file."""
+    """"mini" for the embedded world, a .jsonl, .csv, .tsv or .parquet file, or a name of recipes.yaml: a recipe (also
+    "name@commit"), a mix or a protocol."""
     n: int | None = None
     """Number of rows to use, drawn with `seed`; None is all of a file (the mini world needs a number)."""
     seed: int = 0
@@ -137,10 +138,17 @@ class CorpusSettings:
     """Mini world only: number of concepts left out of this data set."""
     held_out_seed: int = 0
     """Seed of the draw of concepts to leave out."""
+    accept: tuple[str, ...] = ()
+    """Named sources only: beginnings (12 characters or more) of hashes of files to take though they are not those the
+    recipe was written for; the error that refuses a file names them."""
 
     def __post_init__(self):
         _at_least("corpora.*.n", self.n, 1)
         _at_least("corpora.*.held_out", self.held_out, 0)
+        for entry in self.accept:
+            _require(
+                len(entry) >= 12, f"corpora.*.accept: {entry!r} is too short; give at least 12 characters of a hash"
+            )
         _require(
             self.source != "mini" or self.n is not None,
             "corpora.*.n is missing: the mini world writes as many rows as asked for, so name a number",
@@ -352,6 +360,8 @@ class Profile:
     """Two-step synthesis."""
     seeds: tuple[int, ...] = (42, 43, 44)
     """Seeds of repeated trainings."""
+    data_dir: str | None = None
+    """Folder with copies of the named data sets; None is $FAC_LAB_DATA, or else the hub."""
 
     def __post_init__(self):
         _require(len(self.seeds) > 0, "seeds is empty: name at least one")

@@ -1,8 +1,9 @@
 """A plan as text for a terminal: what is needed first, then every assumption behind it."""
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
+from fac_lab.estimates import FORMULAS
 from fac_lab.plan import Plan
 
 UNKNOWN = "?"
@@ -34,8 +35,7 @@ def _downloads(plan: Plan) -> str:
 
 def _device(plan: Plan) -> str:
     device = plan.device
-    head = f"on one {device.name} ({device.tflops:g} TFLOP/s, {device.memory_gb:g} GB: {device.why})"
-    rows = [(head, "tokens", "time", "memory")]
+    rows = [(f"on one {device.name}", "tokens", "time", "memory")]
     rows += [(step.what, _count(step.tokens), _time(step.hours), _gigabytes(step.memory_gb)) for step in plan.steps]
     unknown = any(step.hours is None for step in plan.steps)
     rows.append(
@@ -77,11 +77,17 @@ def _chats(plan: Plan) -> str:
 
 
 def _assumptions(plan: Plan) -> str:
-    lines = [f"assumed (fac_lab/plans/assumptions.yaml; {plan.device.name} above)"]
-    for name, value, why in plan.assumed:
-        shown = f"{value:g}" if abs(value) < 1e6 else f"{value:.3g}"
-        lines += textwrap.wrap(f"{name} = {shown}: {why}", WIDTH, initial_indent="  ", subsequent_indent="    ")
-    return "\n".join(lines)
+    device = plan.device
+    entries = [f"{device.name}: {device.tflops:g} TFLOP/s, {device.memory_gb:g} GB ({device.why})"]
+    entries += [f"{name} = {value:,.10g}: {why}" for name, value, why in plan.assumed]
+    lines = ["by these formulas", *_wrapped(FORMULAS), "", "assumed, in fac_lab/plans/assumptions.yaml"]
+    return "\n".join([*lines, *_wrapped(entries)])
+
+
+def _wrapped(entries: Iterable[str]) -> list[str]:
+    return [
+        line for entry in entries for line in textwrap.wrap(entry, WIDTH, initial_indent="  ", subsequent_indent="    ")
+    ]
 
 
 def _table(rows: Sequence[Sequence[str]]) -> str:

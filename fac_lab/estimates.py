@@ -15,7 +15,7 @@ FORMULAS = (
     "time = operations / (device's rate x assumed share)",
     "reading = tokens x (2 x parameters of the layers read + 4 x tokens of a text x width x layers read"
     " + 2 x width x features)",
-    "training with LoRA = 4 x parameters x tokens x epochs; scoring, a head alone and writing = 2 x parameters x tokens",
+    "training with LoRA = 4 x parameters x tokens x epochs; scoring, a head and writing = 2 x parameters x tokens",
     "memory of reading = weights + SAE + encoder outputs of one batch; of LoRA = weights + activations of a full batch"
     " + adapters; of serving = weights + keys and values of all sequences",
 )

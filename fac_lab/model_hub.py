@@ -33,18 +33,29 @@ def fetch(repo: str, file: str, revision: str | None = None) -> Path:
     """
     from huggingface_hub import hf_hub_download
 
+    # Asked first, because the client tries a hub that is down again and again, and then says less of why.
+    if cached(repo, file, revision) is None:
+        answer = ask(repo, file, revision)
+        if not answer.ok:
+            raise _refused(answer.said, answer.cure)
     try:
         return Path(hf_hub_download(repo, file, revision=revision, endpoint=endpoint()))
     except Exception as error:  # the hub's errors, the HTTP client's and the disk's have no common ancestor
-        said, cure = explain(error, repo, file, revision)
-        raise ModelError(f"{said}. {cure[0].upper()}{cure[1:]}.") from error
+        raise _refused(*explain(error, repo, file, revision)) from error
+
+
+def _refused(said: str, cure: str) -> ModelError:
+    return ModelError(f"{said}. {cure[0].upper()}{cure[1:]}.")
 
 
 def cached(repo: str, file: str, revision: str | None = None) -> Path | None:
     """The file in the hub's cache on this machine, where it was fetched before."""
-    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub import errors, try_to_load_from_cache
 
-    path = try_to_load_from_cache(repo, file, revision=revision)
+    try:
+        path = try_to_load_from_cache(repo, file, revision=revision)
+    except errors.HFValidationError:
+        return None  # what cannot be a repository's name was never fetched
     return Path(path) if isinstance(path, str) else None
 
 
@@ -56,9 +67,10 @@ def ask(repo: str, file: str, revision: str | None = None, *, timeout: float = T
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
 
     if offline():
-        return Answer(None, "not in the hub's cache, and HF_HUB_OFFLINE is set", _offline_cure(repo))
-    url = hf_hub_url(repo, file, revision=revision, endpoint=endpoint())
+        said = f"{file} of {repo} is not in the hub's cache, and HF_HUB_OFFLINE is set"
+        return Answer(None, said, f"unset HF_HUB_OFFLINE, or download it once: hf download {repo}")
     try:
+        url = hf_hub_url(repo, file, revision=revision, endpoint=endpoint())
         facts = within(2 * timeout, lambda: get_hf_file_metadata(url, timeout=timeout, endpoint=endpoint()))
     except Exception as error:  # see fetch
         return Answer(None if is_out_of_reach(error) else False, *explain(error, repo, file, revision))
@@ -75,11 +87,7 @@ def explain(error: Exception, repo: str, file: str, revision: str | None) -> tup
         return f"{repo} is gated", f"accept its terms at {page} and log in with `hf auth login`, or set HF_TOKEN"
     if isinstance(error, errors.RevisionNotFoundError):
         return f"{repo} has no revision {revision}", f"name one of {page}/commits/main, or none for the newest"
-    if isinstance(error, errors.LocalEntryNotFoundError | errors.OfflineModeIsEnabled):
-        if offline():
-            return f"{where} is not in the hub's cache, and HF_HUB_OFFLINE is set", _offline_cure(repo)
-        return f"the hub cannot be reached for {where}", f"check the connection{_other_hub()}, or name a local copy"
-    if isinstance(error, errors.EntryNotFoundError):
+    if isinstance(error, errors.EntryNotFoundError) and not isinstance(error, errors.LocalEntryNotFoundError):
         return f"{repo} has no file {file}" + (f" at {revision}" if revision else ""), f"look at {page}/tree/main"
     if isinstance(error, errors.RepositoryNotFoundError):
         cure = f"check the name against {page}; a private one wants `hf auth login`, or HF_TOKEN"
@@ -87,7 +95,7 @@ def explain(error: Exception, repo: str, file: str, revision: str | None) -> tup
     if isinstance(error, errors.HFValidationError):
         return f"{repo} cannot be a repository's name", 'write it as "owner/name", or check the path of a local copy'
     said = " ".join(str(error).split())[:200] or type(error).__name__
-    if is_out_of_reach(error):
+    if is_out_of_reach(error) or isinstance(error, errors.LocalEntryNotFoundError):
         return f"the hub cannot be reached ({said})", f"check the connection{_other_hub()}, or name a local copy"
     return f"{where} could not be had from the hub ({type(error).__name__}: {said})", f"try again, or look at {page}"
 
@@ -135,10 +143,6 @@ def is_out_of_reach(error: Exception) -> bool:
         return error.response is not None and error.response.status_code >= 500
     named = {kind.__name__ for kind in type(error).__mro__}
     return isinstance(error, TimeoutError | ConnectionError) or bool(named & {"TransportError", "TimeoutException"})
-
-
-def _offline_cure(repo: str) -> str:
-    return f"unset HF_HUB_OFFLINE, or download it once: hf download {repo}"
 
 
 def _other_hub() -> str:

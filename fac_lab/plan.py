@@ -1,25 +1,20 @@
 """What a study would cost under a profile, before anything is loaded or downloaded.
 
-Sizes come from `facts`, the work from `workload`, hours and memory from the formulas in `estimates`, and everything
+Sizes come from `facts`, the work from `workload`, hours and memory from `steps` and `estimates`, and everything
 that has to be assumed from plans/assumptions.yaml; an assumption that was used is part of the plan.
 """
 
-from collections.abc import Mapping
-from functools import cache
-from pathlib import Path
 from typing import NamedTuple
 
-import yaml
-
-from fac_lab import estimates
+from fac_lab.assumptions import Assumptions, devices
 from fac_lab.errors import SettingsError
-from fac_lab.estimates import GB, Device
+from fac_lab.estimates import Device
 from fac_lab.facts import ModelFacts, SaeFacts, model_facts, sae_facts
 from fac_lab.plain import nearest
 from fac_lab.profile import ChatSettings, Profile, is_loopback
-from fac_lab.workload import Calls, Reading, Sizes, Training, Workload, workload
+from fac_lab.steps import Step, own_steps, serving_step
+from fac_lab.workload import Calls, Sizes, workload
 
-ASSUMPTIONS = Path(__file__).parent / "plans" / "assumptions.yaml"
 ROLES = ("generator", "annotator")
 
 
@@ -31,16 +26,6 @@ class Download(NamedTuple):
     """Bytes; None where they are not known."""
     accept: str | None
     """Page on which terms have to be accepted first; None for an open repository."""
-
-
-class Step(NamedTuple):
-    """Work of a device of one's own."""
-
-    what: str
-    tokens: int
-    hours: float | None
-    memory_gb: float | None
-    """Peak; None of both where the model's sizes are not known."""
 
 
 class Chat(NamedTuple):
@@ -106,7 +91,7 @@ def make_plan(profile: Profile, study: str = "demo", *, device: str | None = Non
     `device` is a name in assumptions.yaml; None is one that fits the subject. Raises SettingsError for a study or a
     device that does not exist, a profile that cannot run the study, or a folder without a readable model.
     """
-    assumed = _Assumed()
+    assumed = Assumptions()
     subject = model_facts(profile.subject.path)
     sae, notes = _sae(profile, subject)
     if subject is None:
@@ -118,7 +103,7 @@ def make_plan(profile: Profile, study: str = "demo", *, device: str | None = Non
     downloads = [_download(profile.subject.path, subject)] if _is_remote(subject) else []
     if sae is None or sae.download_bytes:
         downloads.append(Download(sae.name if sae else profile.sae.path, sae.download_bytes if sae else None, None))
-    steps = _own_steps(profile, work, subject, sae, chosen, assumed)
+    steps = own_steps(profile, work, subject, sae.d_sae if sae else 0, chosen, assumed)
     chats = []
     for role in ROLES:
         calls = [calls for calls in work.calls if calls.role == role]
@@ -132,47 +117,19 @@ def make_plan(profile: Profile, study: str = "demo", *, device: str | None = Non
         chats += [_chat(settings, line) for line in calls]
         if _is_own(settings):
             model = _chat_facts(settings)
-            steps.append(_serving(role, settings, calls, model, chosen, assumed))
+            steps.append(serving_step(role, settings, calls, model, chosen, assumed))
             if _is_remote(model) and settings.model not in [download.name for download in downloads]:
                 downloads.append(_download(settings.model, model))
     return Plan(profile.name, study, chosen, downloads, steps, chats, assumed.used(), notes)
 
 
-def gpu_memory_gb(profile: Profile) -> float | None:
-    """Memory a GPU needs to read texts under a profile; None for a model that a CPU reads, or of unknown sizes."""
-    assumed = _Assumed()
-    subject, sae = model_facts(profile.subject.path), sae_facts(profile.sae)
-    if subject is None or subject.parameters < assumed("gpu_from_parameters"):
-        return None
-    return _reading_memory(profile, subject, sae.d_sae if sae else 0, assumed)
-
-
-def devices() -> dict[str, Device]:
-    """The devices a plan may be made for, by short name."""
-    return {
-        name: Device(facts["name"], facts["tflops"], facts["memory_gb"], name != "cpu", facts["why"])
-        for name, facts in _data()["devices"].items()
-    }
-
-
-class _Assumed:
-    """Assumptions by name, and which were asked for."""
-
-    def __init__(self) -> None:
-        self._names: dict[str, None] = {}
-
-    def __call__(self, name: str) -> float:
-        self._names[name] = None
-        return _data()["values"][name]["value"]
-
-    def used(self) -> list[tuple[str, float, str]]:
-        values: Mapping[str, dict] = _data()["values"]
-        return [(name, values[name]["value"], values[name]["why"]) for name in self._names]
-
-
-@cache
-def _data() -> dict:
-    return yaml.safe_load(ASSUMPTIONS.read_text(encoding="utf-8"))
+def _device(name: str | None, subject: ModelFacts | None, assumed: Assumptions) -> Device:
+    known = devices()
+    if name is None:
+        name = "cpu" if subject and subject.parameters < assumed("gpu_from_parameters") else "a100"
+    if name not in known:
+        raise SettingsError(f"unknown device {name!r}{nearest(name, known)}; there are: {', '.join(known)}")
+    return known[name]
 
 
 def _sae(profile: Profile, subject: ModelFacts | None) -> tuple[SaeFacts | None, list[str]]:
@@ -184,15 +141,6 @@ def _sae(profile: Profile, subject: ModelFacts | None) -> tuple[SaeFacts | None,
     return found, []
 
 
-def _device(name: str | None, subject: ModelFacts | None, assumed: _Assumed) -> Device:
-    known = devices()
-    if name is None:
-        name = "cpu" if subject and subject.parameters < assumed("gpu_from_parameters") else "a100"
-    if name not in known:
-        raise SettingsError(f"unknown device {name!r}{nearest(name, known)}; there are: {', '.join(known)}")
-    return known[name]
-
-
 def _is_remote(model: ModelFacts | None) -> bool:
     return model is None or model.download_bytes > 0
 
@@ -201,67 +149,6 @@ def _download(path: str, model: ModelFacts | None) -> Download:
     if model is None:
         return Download(path, None, None)
     return Download(model.name, model.download_bytes, model.page if model.gated else None)
-
-
-def _own_steps(
-    profile: Profile,
-    work: Workload,
-    subject: ModelFacts | None,
-    sae: SaeFacts | None,
-    device: Device,
-    assumed: _Assumed,
-) -> list[Step]:
-    steps = [_reading(profile, reading, subject, sae.d_sae if sae else 0, device, assumed) for reading in work.readings]
-    return steps + ([_training(profile, work.training, subject, device, assumed)] if work.training else [])
-
-
-def _reading(
-    profile: Profile, reading: Reading, subject: ModelFacts | None, d_sae: int, device: Device, assumed: _Assumed
-) -> Step:
-    what = f"read {reading.texts:,} texts: {reading.what}"
-    if subject is None:
-        return Step(what, reading.tokens, None, None)
-    operations = estimates.reading_operations(
-        subject,
-        d_sae,
-        layer=profile.subject.layer,
-        tokens=reading.tokens,
-        text_tokens=reading.tokens / max(reading.texts, 1),
-    )
-    hours = device.hours(operations, assumed("reading_share"))
-    return Step(what, reading.tokens, hours, _reading_memory(profile, subject, d_sae, assumed))
-
-
-def _reading_memory(profile: Profile, subject: ModelFacts, d_sae: int, assumed: _Assumed) -> float:
-    size = estimates.reading_memory(
-        subject,
-        d_sae,
-        dtype=profile.subject.dtype,
-        batch_tokens=profile.collect.batch_tokens,
-        copies=assumed("encoder_copies"),
-        reserve_gb=assumed("device_reserve_gb"),
-    )
-    return size / GB
-
-
-def _training(profile: Profile, run: Training, subject: ModelFacts | None, device: Device, assumed: _Assumed) -> Step:
-    detector = profile.detector
-    what = f"train and score {run.runs} detectors ({detector.mode})"
-    passes = detector.epochs if detector.mode == "lora" else 1
-    tokens = round(run.runs * (passes * run.rows + run.test_rows) * run.row_tokens)
-    if subject is None:
-        return Step(what, tokens, None, None)
-    operations = estimates.training_operations(subject, detector, seeds=len(profile.seeds), **run._asdict())
-    memory = estimates.training_memory(
-        subject,
-        detector,
-        on_gpu=device.gpu,
-        row_tokens=detector.max_tokens,
-        activation_bytes=assumed("activation_bytes"),
-        adapter_bytes=assumed("adapter_bytes"),
-        reserve_gb=assumed("device_reserve_gb"),
-    )
-    return Step(what, tokens, device.hours(operations, assumed("training_share")), memory / GB)
 
 
 def _is_own(settings: ChatSettings) -> bool:
@@ -285,18 +172,3 @@ def _chat(settings: ChatSettings, calls: Calls) -> Chat:
     else:
         cost = calls.calls * (calls.prompt_tokens * prices[0] + calls.completion_tokens * prices[1]) / 1e6
     return Chat(calls.role, settings.model, calls, not own, cost)
-
-
-def _serving(
-    role: str, settings: ChatSettings, calls: list[Calls], model: ModelFacts | None, device: Device, assumed: _Assumed
-) -> Step:
-    tokens = sum(line.calls * (line.prompt_tokens + line.completion_tokens) for line in calls)
-    what = f"answer {sum(line.calls for line in calls):,} calls as {role}: {settings.model}"
-    if model is None:
-        return Step(what, tokens, None, None)
-    hours = device.hours(estimates.writing_operations(model, tokens), assumed("generation_share"))
-    longest = max(line.prompt_tokens + line.most_tokens for line in calls)
-    memory = estimates.serving_memory(
-        model, sequences=settings.concurrency, tokens=longest, reserve_gb=assumed("device_reserve_gb")
-    )
-    return Step(what, tokens, hours, memory / GB)

@@ -67,13 +67,15 @@ def test_adapters_are_those_that_peft_makes():
     import peft
     from transformers import LlamaConfig, LlamaModel
 
+    from fac_lab.tasks.backbone import quiet_transformers
+    from fac_lab.tasks.toxicity import PROJECTIONS
+
     config = LlamaConfig(
         hidden_size=16, intermediate_size=24, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
         vocab_size=11,
     )  # fmt: skip
-    from fac_lab.tasks.toxicity import PROJECTIONS
-
-    model = peft.get_peft_model(LlamaModel(config), peft.LoraConfig(r=3, target_modules=list(PROJECTIONS)))
+    with quiet_transformers():
+        model = peft.get_peft_model(LlamaModel(config), peft.LoraConfig(r=3, target_modules=list(PROJECTIONS)))
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     facts = ModelFacts("m", 1, width=16, layers=2, mlp=24, kv_width=8, vocab=11, tied=False, download_bytes=0,
                        gated=False, source="")  # fmt: skip

@@ -41,7 +41,7 @@ def test_asking_downloads_nothing_and_tells_the_size(local_hub):
         ("org/gated", "a.pth", None, "org/gated is gated", "accept its terms at https://huggingface.co/org/gated"),
         ("org/sae", "b.pth", None, "org/sae has no file b.pth", "look at https://huggingface.co/org/sae/tree/main"),
         ("org/sae", "a.pth", "v9", "org/sae has no revision v9", "https://huggingface.co/org/sae/commits/main"),
-        ("org/absent", "a.pth", None, "no repository org/absent, or it is private", "check the name"),
+        ("org/absent", "a.pth", None, "there is no repository org/absent, or it is private", "check the name"),
         ("org/broken", "a.pth", None, "the hub cannot be reached", "HF_ENDPOINT"),
     ],
 )
@@ -50,12 +50,10 @@ def test_every_refusal_names_what_is_wrong_and_the_cure(local_hub, repo, file, r
     local_hub.trouble |= {"org/gated": (403, "GatedRepo"), "org/broken": (500, "")}
     answer = model_hub.ask(repo, file, revision)
     assert answer.ok is (None if repo == "org/broken" else False)
-    assert said in answer.said and cure in answer.cure
+    assert answer.said.startswith(said) and cure in answer.cure
     with pytest.raises(ModelError) as caught:
         model_hub.fetch(repo, file, revision)
-    if repo != "org/broken":  # to fetch is to try the cache next, which says no more than that nothing is there
-        assert said in str(caught.value)
-    assert cure in str(caught.value)
+    assert str(caught.value).startswith(said) and cure[1:] in str(caught.value)
 
 
 def test_a_name_that_is_none_is_refused(local_hub):

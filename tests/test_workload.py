@@ -10,9 +10,9 @@ import pytest
 from fac_lab import annotation, synthesis
 from fac_lab.annotation.explain import explain
 from fac_lab.annotation.relevance import judge
+from fac_lab.assumptions import ASSUMPTIONS, Assumptions
 from fac_lab.chat.client import ChatClient, ChatReply
 from fac_lab.errors import SettingsError
-from fac_lab.plan import ASSUMPTIONS, _Assumed
 from fac_lab.profile import load_profile
 from fac_lab.synthesis.plain import plain
 from fac_lab.synthesis.two_step import Brief, synthesise
@@ -23,7 +23,7 @@ CHARS = 4
 
 
 def work(profile, study, d_sae=1000, **sizes):
-    return workload(profile, study, d_sae, Sizes(**sizes), _Assumed())
+    return workload(profile, study, d_sae, Sizes(**sizes), Assumptions())
 
 
 def calls(profile, study, **sizes):
@@ -83,7 +83,8 @@ def test_annotation_asks_twice_for_each_feature_with_prompts_of_the_planned_leng
         def spans(self, feature):
             from fac_lab.features.spans import Span
 
-            return [Span(1.0, "w" * (span_tokens * CHARS), (0, 4), f"row-{i}") for i in range(10)]
+            text = str(feature) + "w" * (span_tokens * CHARS - 1)
+            return [Span(feature, 1.0, f"row-{i}", text, (0, 4)) for i in range(10)]
 
     folder = Path(annotation.__file__).parent
     namer = Counting(lambda number: json.dumps({"summary": "requests about gardens"}))
@@ -93,8 +94,7 @@ def test_annotation_asks_twice_for_each_feature_with_prompts_of_the_planned_leng
     judge(found, ChatClient(judged, cache=None, progress=False), folder / "prompts" / "paper", rubric)
     planned = calls(profile, "toxicity", features=5)
     for backend, what in ((namer, "explain"), (judged, "judge")):
-        # Identical prompts are asked once; here all features have the same spans.
-        assert planned[what].calls == 5
+        assert len(backend.asked) == planned[what].calls == 5
         assert backend.longest == pytest.approx(planned[what].prompt_tokens, rel=0.05)
         assert backend.asked[0].max_tokens == planned[what].most_tokens
 
@@ -146,7 +146,7 @@ def test_the_paper_task_has_the_papers_sizes():
 
 
 def test_the_world_is_what_the_assumptions_say():
-    assumed = _Assumed()
+    assumed = Assumptions()
     assert sum(concept.harmful for concept in concepts()) == assumed("mini_harmful")
     words = np.mean([len(text.split()) for _, text in queries(100, seed=0)])
     assert words < assumed("tokens_mini") < 3 * words

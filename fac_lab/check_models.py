@@ -167,7 +167,7 @@ def gpu_row(profile: Profile) -> Iterator[CheckRow]:
         return
     plan = f"fac-lab plan --profile {profile.name}"
     if not torch.cuda.is_available():
-        cure = f"use a machine with a GPU of {needed:.0f} GB or more ({plan}); a CPU takes days"
+        cure = f"use a machine with a GPU of {needed:.0f} GB or more ({plan}); a CPU takes many times as long"
         yield CheckRow("GPU", False, f"none that torch can use; {profile.subject.path} is read on one", cure)
         return
     there = torch.cuda.get_device_properties(0).total_memory / 1e9

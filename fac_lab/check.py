@@ -12,12 +12,13 @@ import urllib.request
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
-from typing import NamedTuple
 
 from packaging.requirements import Requirement
 
-from fac_lab.errors import FacLabError, SettingsError
-from fac_lab.profile import ChatSettings, CorpusSettings, Profile, project_root, resolve
+from fac_lab import model_hub
+from fac_lab.check_models import CheckRow, Hub, gpu_row, model_row, room_row, sae_row
+from fac_lab.errors import FacLabError
+from fac_lab.profile import ChatSettings, CorpusSettings, Profile, is_loopback, project_root, resolve
 from fac_lab.recipes import catalogue
 from fac_lab.sources import open_source
 
@@ -27,20 +28,8 @@ SLOW_IMPORTS = ("torch", "transformers", "sae_lens")
 """Packages that can be installed and yet fail to import (libraries missing, versions that do not fit)."""
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 DEFAULT_ENDPOINT = "https://api.openai.com/v1"
-
-
-class CheckRow(NamedTuple):
-    """One thing that was looked at."""
-
-    name: str
-    ok: bool | None
-    """None: worth knowing, but nothing has to be done."""
-    detail: str
-    cure: str = ""
-
-    def __str__(self) -> str:
-        mark = {True: "OK  ", False: "FAIL", None: "INFO"}[self.ok]
-        return f"{mark}  {self.name:<22} {self.detail}" + (f"\n      {'':<22} -> {self.cure}" if self.cure else "")
+ENDPOINT_TIMEOUT = 5.0
+"""Seconds that an endpoint may take to say which models it serves."""
 
 
 def run_check(profile: Profile) -> list[CheckRow]:
@@ -51,23 +40,26 @@ def run_check(profile: Profile) -> list[CheckRow]:
 def iter_check(profile: Profile) -> Iterator[CheckRow]:
     """Look at Python, packages, device, disk, and the models, data and endpoints of `profile`.
 
-    Nothing is raised and nothing is changed; the network is used only for endpoints that the profile names.
+    Nothing is raised and nothing is changed. The network is used only for what the profile names and is not here yet,
+    each question with a time-out of seconds; a hub that does not answer once is not asked again.
     """
+    hub = Hub()
     yield CheckRow("python", True, platform.python_version())
     yield from _packages(_locked_versions(project_root() / "requirements.lock"))
     imports = [_import(name) for name in SLOW_IMPORTS]
     yield from imports
     if imports[0].ok:
         yield _device()
+        yield from gpu_row(profile)
     yield from _disk(Path("runs").absolute())
-    yield _model("subject", profile.subject.path)
-    yield _sae(profile)
+    yield model_row("subject", profile.subject.path, hub, profile.subject.revision)
+    yield sae_row(profile, hub)
     for role in ("generator", "annotator"):
         settings: ChatSettings | None = getattr(profile, role)
         if settings is None:
             yield CheckRow(role, None, f"none in profile {profile.name}")
         elif settings.backend == "local":
-            yield _model(role, settings.model)
+            yield model_row(role, settings.model, hub)
         else:
             yield _endpoint(role, settings)
     for role, corpus in profile.corpora.items():
@@ -77,7 +69,8 @@ def iter_check(profile: Profile) -> Iterator[CheckRow]:
             there = Path(resolve(corpus.source)).is_file()
             cure = "" if there else f"check corpora.{role}.source in profile {profile.name}"
             yield CheckRow(f"data: {role}", there, resolve(corpus.source), cure)
-    yield _hub()
+    yield hub.row()
+    yield from room_row(profile)
     browser = next((path for path in map(shutil.which, BROWSERS) if path), None)
     without = "no chromium found; only PNG export and the browser tests need one"
     yield CheckRow("browser", None, browser or without)
@@ -170,51 +163,18 @@ def _disk(folder: Path) -> Iterator[CheckRow]:
     yield CheckRow("free disk", free >= NEEDED_GB, f"{free:.1f} GB", cure)
 
 
-def _model(role: str, path: str) -> CheckRow:
-    try:
-        where = resolve(path)
-    except SettingsError as error:
-        return CheckRow(role, False, str(error), "")
-    if (Path(where) / "config.json").is_file():
-        return CheckRow(role, True, where)
-    if not Path(where).is_absolute():
-        return _hub_model(role, where)
-    cure = "git checkout data/mini, or make mini" if path.startswith("data/mini/") else "check the profile's path"
-    return CheckRow(role, False, f"no model in {where}", cure)
-
-
-def _hub_model(role: str, name: str) -> CheckRow:
-    from huggingface_hub import try_to_load_from_cache
-
-    if isinstance(try_to_load_from_cache(name, "config.json"), str):
-        return CheckRow(role, True, f"{name}, in the hub's cache")
-    if os.environ.get("HF_HUB_OFFLINE", "0").upper() in {"1", "TRUE", "YES", "ON"}:
-        cure = f"unset HF_HUB_OFFLINE, or download it once: hf download {name}"
-        return CheckRow(role, False, f"{name} is not in the hub's cache and HF_HUB_OFFLINE is set", cure)
-    return CheckRow(role, None, f"{name} will be downloaded from the hub")
-
-
-def _sae(profile: Profile) -> CheckRow:
-    if profile.sae.source == "release":
-        return CheckRow("SAE", None, f"{profile.sae.path} / {profile.sae.sae_id}, from the sae-lens registry")
-    where = Path(resolve(profile.sae.path))
-    if where.is_file() or (where / "cfg.json").is_file():
-        return CheckRow("SAE", True, str(where))
-    if profile.sae.path.startswith("data/mini/"):
-        return CheckRow("SAE", False, f"none in {where}", "git checkout data/mini, or make mini")
-    cure = f"train one on texts of yours: fac-lab sae FILE --profile {profile.name}"
-    return CheckRow("SAE", False, f"none in {where}", cure)
-
-
 def _endpoint(role: str, settings: ChatSettings) -> CheckRow:
     """A short GET of base_url/models: is somebody there, is the key taken, is the model served?"""
     base = (settings.base_url or os.environ.get("OPENAI_BASE_URL") or DEFAULT_ENDPOINT).rstrip("/")
     key = os.environ.get(settings.api_key_env)
+    if not key and not is_loopback(settings.base_url):
+        cure = f"set the environment variable {settings.api_key_env}, or name another one as {role}.api_key_env"
+        return CheckRow(role, False, f"{settings.model} at {base}: no key in ${settings.api_key_env}", cure)
     request = urllib.request.Request(f"{base}/models", headers={"Authorization": f"Bearer {key}"} if key else {})
     try:
-        with urllib.request.urlopen(request, timeout=5) as reply:
-            served = [entry["id"] for entry in json.load(reply)["data"]]
+        served = model_hub.within(2 * ENDPOINT_TIMEOUT, lambda: _served(request))
     except urllib.error.HTTPError as error:
+        error.close()
         cure = f"check base_url of {role}"
         if error.code in (401, 403):
             cure = f"put a valid key into ${settings.api_key_env}" + ("" if key else " (it is not set)")
@@ -228,7 +188,6 @@ def _endpoint(role: str, settings: ChatSettings) -> CheckRow:
     return CheckRow(role, True, f"{settings.model} at {base}")
 
 
-def _hub() -> CheckRow:
-    offline = os.environ.get("HF_HUB_OFFLINE")
-    detail = f"HF_HUB_OFFLINE={offline}" if offline else "online (HF_HUB_OFFLINE is not set)"
-    return CheckRow("Hugging Face hub", None, detail)
+def _served(request: urllib.request.Request) -> list[str]:
+    with urllib.request.urlopen(request, timeout=ENDPOINT_TIMEOUT) as reply:
+        return [entry["id"] for entry in json.load(reply)["data"]]

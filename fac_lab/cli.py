@@ -1,4 +1,4 @@
-"""The command line: `fac-lab check | demo | audit | sae | data | mini | profile`.
+"""The command line: `fac-lab check | plan | demo | audit | sae | data | mini | profile`.
 
 Each command imports what it needs when it runs, so that `fac-lab --help` answers at once.
 """
@@ -51,6 +51,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_profile(check)
     check.set_defaults(run=_check)
 
+    _add_plan(commands)
+
     demo = commands.add_parser("demo", help="the whole method once: coverage, synthesis, fine-tuning, a report")
     _add_profile(demo)
     demo.add_argument("--out", type=Path, default=Path("runs/demo"), help="folder of the run (%(default)s)")
@@ -86,6 +88,42 @@ def _add_profile(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--profile", help="a shipped profile, or a .yaml file ($FAC_LAB_PROFILE, else mini)")
 
 
+def _add_plan(commands: argparse._SubParsersAction) -> None:
+    plan = commands.add_parser("plan", help="downloads, hours, memory, calls and cost of a study, before anything runs")
+    plan.add_argument("study", nargs="?", default="demo", help="demo, audit, recovery, arms, toxicity (%(default)s)")
+    _add_profile(plan)
+    plan.add_argument("--device", metavar="NAME", help="h200, h100, a100, rtx4090, cpu (one that fits the model)")
+    plan.add_argument("--anchor-rows", type=_positive, metavar="N", help="rows of the anchor")
+    plan.add_argument("--seed-rows", type=_positive, metavar="N", help="rows of the seed, or of your file")
+    plan.add_argument("--features", type=_positive, metavar="N", help="features in the anchor's support")
+    plan.add_argument("--missing", type=_positive, metavar="N", help="missing features")
+    for role in ("generator", "annotator"):
+        plan.add_argument(
+            f"--{role}-price",
+            type=_price,
+            nargs=2,
+            metavar=("PROMPT", "COMPLETION"),
+            help=f"price of a million tokens of the {role} (the profile's, else not known)",
+        )
+    plan.set_defaults(run=_plan)
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least 1")
+    return int(text)
+
+
+def _price(text: str) -> float:
+    try:
+        price = float(text)
+    except ValueError:
+        price = -1.0
+    if not 0 <= price < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no price")
+    return price
+
+
 def _add_audit(commands: argparse._SubParsersAction) -> None:
     audit = commands.add_parser("audit", help="what does your data set leave out? FAC, missing features, a report")
     audit.add_argument("file", type=Path, metavar="FILE", help="your data: .jsonl, .csv, .tsv or .parquet")
@@ -103,7 +141,7 @@ def _add_audit(commands: argparse._SubParsersAction) -> None:
     model.add_argument(
         "--sae",
         metavar="NAME",
-        help="a sae-lens folder, RELEASE:SAE_ID of the registry, or the authors' .pth file",
+        help="a sae-lens folder, RELEASE:SAE_ID of the registry, or the authors' .pth (OWNER/NAME/FILE.pth on the hub)",
     )
     model.add_argument("--template", choices=("chat", "none"), default="chat", help="(%(default)s)")
 
@@ -125,6 +163,27 @@ def _check(args: argparse.Namespace) -> int:
         failed += row.ok is False
     print(f"{failed} of the checks failed" if failed else "everything is there")
     return 1 if failed else 0
+
+
+def _plan(args: argparse.Namespace) -> int:
+    from dataclasses import replace
+
+    from fac_lab.display.plan import plan_text
+    from fac_lab.plan import Sizes, make_plan
+    from fac_lab.profile import load_profile
+
+    profile = load_profile(args.profile)
+    for role in ("generator", "annotator"):
+        prices, settings = getattr(args, f"{role}_price"), getattr(profile, role)
+        if prices is None:
+            continue
+        if settings is None:
+            raise SettingsError(f"--{role}-price: profile {profile.name} names no {role}")
+        priced = replace(settings, price_prompt=prices[0], price_completion=prices[1])
+        profile = replace(profile, **{role: priced})
+    sizes = Sizes(args.anchor_rows, args.seed_rows, args.features, args.missing)
+    print(plan_text(make_plan(profile, args.study, device=args.device, sizes=sizes)))
+    return 0
 
 
 def _demo(args: argparse.Namespace) -> int:
@@ -260,6 +319,11 @@ def _sae_settings(name: str) -> "SaeSettings":
     from fac_lab.profile import SaeSettings
 
     if name.endswith((".pth", ".pt")):
+        owner, _, rest = name.partition("/")
+        repository, _, file = rest.partition("/")
+        # OWNER/NAME/FILE.pth is a file on the hub, unless it is one here, or lies in a folder that is here.
+        if file and owner[:1].isalnum() and not Path(owner).exists():
+            return SaeSettings(source="authors", path=f"{owner}/{repository}", file=file)
         return SaeSettings(source="authors", path=_here(name))
     release, colon, sae_id = name.partition(":")
     if colon and not Path(name).exists():

@@ -6,6 +6,7 @@ refused with the key's full path, because a misspelt key that is silently ignore
 """
 
 import importlib.util
+import ipaddress
 import json
 import os
 import re
@@ -13,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import yaml
 
@@ -67,14 +69,26 @@ class SaeSettings:
     source: str
     """"folder" (sae-lens layout), "release" (sae-lens registry) or "authors" (the paper's .pth files)."""
     path: str
-    """The folder, the release's name, or the .pth file."""
+    """The folder, the release's name, the .pth file, or the repository on the hub that holds `file`."""
     sae_id: str | None = None
     """Which SAE of a release, e.g. "blocks.8.hook_resid_pre"."""
     top_k: bool = True
     """False reads a Top-K SAE as plain ReLU, which is what the authors' collection code does."""
+    file: str | None = None
+    """Source "authors": the .pth file inside `path`, a repository on the hub or a folder; None: `path` is the file."""
+    revision: str | None = None
+    """Commit or tag of that repository; None is the newest."""
 
     def __post_init__(self):
         _one_of("sae.source", self.source, ("folder", "release", "authors"))
+        _require(
+            self.file is None or self.source == "authors",
+            f"sae.file is {self.file!r} but sae.source is {self.source!r}: only source 'authors' names a file",
+        )
+        _require(
+            self.revision is None or self.file is not None,
+            f"sae.revision is {self.revision!r} without sae.file: a revision is that of a repository on the hub",
+        )
         _require(
             self.source != "release" or self.sae_id is not None,
             f"sae.source is 'release' but sae.sae_id is missing: name one SAE of {self.path!r}",
@@ -232,8 +246,14 @@ class ChatSettings:
     """Budget: requests that may be paid; None is no limit. Cached answers are free."""
     max_tokens_total: int | None = None
     """Budget: prompt and completion tokens together; None is no limit."""
+    price_prompt: float | None = None
+    """Price of a million prompt tokens, in any currency; None is not known. Only `fac-lab plan` reads it."""
+    price_completion: float | None = None
+    """The same for completion tokens."""
 
     def __post_init__(self):
+        for key in ("price_prompt", "price_completion"):
+            _at_least(key, getattr(self, key), 0)
         _one_of("chat backend", self.backend, ("local", "endpoint"))
         _require(
             self.backend == "endpoint" or self.base_url is None,
@@ -420,6 +440,17 @@ def resolve(path: str | Path) -> str:
     # "data/mistyped" is a path: its first folder is ours. "runs/sae.pth" is a file. "org/name" is neither.
     first = project_root() / Path(text).parts[0]
     return str(local) if first.exists() or Path(text).suffix in FILE_SUFFIXES else text
+
+
+def is_loopback(url: str | None) -> bool:
+    """Whether an endpoint is a server on this machine, which needs no key and is paid by nobody."""
+    host = urlsplit(url).hostname if url else None
+    if host is None:
+        return False
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _inside_package(text: str) -> Path:

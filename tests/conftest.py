@@ -1,6 +1,10 @@
 """Every test runs without the hub, in the smoke profile, on one thread (pytest-xdist has the other core)."""
 
 import os
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["FAC_LAB_PROFILE"] = "smoke"
@@ -12,3 +16,80 @@ from hypothesis import settings  # noqa: E402  (the variables above must be set 
 # The same examples on every run, and no time limit per example: machines are slow and noisy.
 settings.register_profile("fac_lab", deadline=None, derandomize=True)
 settings.load_profile("fac_lab")
+
+
+class LocalHub:
+    """A real HTTP server that answers for files of repositories as the Hugging Face hub does."""
+
+    commit = "c0ffee" + "0" * 34
+
+    def __init__(self):
+        self.files: dict[tuple[str, str], bytes] = {}
+        """Content by repository and file."""
+        self.trouble: dict[str, tuple[int, str]] = {}
+        """Status and X-Error-Code of repositories that are refused."""
+        self.seen: list[tuple[str, str]] = []
+        hub = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_HEAD(self):
+                self._answer(body=False)
+
+            def do_GET(self):
+                self._answer(body=True)
+
+            def _answer(self, *, body):
+                hub.seen.append((self.command, self.path))
+                status, code, content = hub.answer(self.path)
+                self.send_response(status)
+                if code:
+                    self.send_header("X-Error-Code", code)
+                self.send_header("Content-Length", str(len(content)))
+                if status == 200:
+                    self.send_header("X-Repo-Commit", hub.commit)
+                    self.send_header("ETag", f'"{len(content)}-{hash(content) & 0xFFFFFF:x}"')
+                self.end_headers()
+                if body:
+                    self.wfile.write(content)
+
+            def log_message(self, *args):
+                pass
+
+        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._thread = threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.02})
+        self._thread.start()
+        self.url = f"http://127.0.0.1:{self._http.server_port}"
+
+    def answer(self, path: str) -> tuple[int, str, bytes]:
+        """Status, error code and content for /OWNER/NAME/resolve/REVISION/FILE."""
+        owner, name, _, revision, file = path.lstrip("/").split("/", 4)
+        repo = f"{owner}/{name}"
+        if repo in self.trouble:
+            return (*self.trouble[repo], b"")
+        if repo not in {known for known, _ in self.files}:
+            return 404, "RepoNotFound", b""
+        if revision not in ("main", self.commit):
+            return 404, "RevisionNotFound", b""
+        if (repo, file) not in self.files:
+            return 404, "EntryNotFound", b""
+        return 200, "", self.files[repo, file]
+
+    def close(self):
+        if self._thread.is_alive():
+            self._http.shutdown()
+            self._thread.join()
+            self._http.server_close()
+
+
+@pytest.fixture
+def local_hub(tmp_path, monkeypatch):
+    """A hub on this machine with an empty cache; huggingface_hub and the package both ask it, online."""
+    from huggingface_hub import constants
+
+    hub = LocalHub()
+    monkeypatch.setenv("HF_ENDPOINT", hub.url)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
+        monkeypatch.setattr(constants, name, str(tmp_path / "hub-cache"), raising=False)
+    yield hub
+    hub.close()

@@ -1,13 +1,16 @@
 import json
+import socket
 import threading
 from contextlib import contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import metadata
+from types import SimpleNamespace
 
 import pytest
 from packaging.requirements import Requirement
 
+from fac_lab import check, model_hub
 from fac_lab.check import CheckRow, package_row, run_check
 from fac_lab.profile import ChatSettings, ModelSettings, SaeSettings, load_profile
 
@@ -123,3 +126,100 @@ def test_models_and_data_that_are_not_there_fail_with_a_cure(small, tmp_path):
     assert rows["subject"].ok is False and "make mini" in rows["subject"].cure
     assert rows["SAE"].ok is False and rows["SAE"].cure
     assert rows["generator"].ok is False and "HF_HUB_OFFLINE" in rows["generator"].cure
+
+
+def on_hub(profile):
+    """The profile with a model and an SAE that live on the hub."""
+    return replace(
+        profile,
+        subject=ModelSettings(path="org/model", layer=0),
+        sae=SaeSettings(source="authors", path="org/sae", file="TopK_l1_.pth"),
+        generator=None,
+    )
+
+
+def rows_of(profile):
+    return {row.name: row for row in run_check(profile)}
+
+
+def test_files_on_the_hub_are_asked_for_and_not_downloaded(small, local_hub):
+    local_hub.files |= {("org/model", "config.json"): b"{}", ("org/sae", "TopK_l1_.pth"): b"x" * 100}
+    rows = rows_of(on_hub(small))
+    assert all(rows[name].ok for name in ("subject", "SAE", "Hugging Face hub"))
+    assert {method for method, _ in local_hub.seen} == {"HEAD"}
+    assert rows["Hugging Face hub"].detail == local_hub.url
+
+    del local_hub.files["org/sae", "TopK_l1_.pth"]
+    local_hub.files["org/sae", "README.md"] = b""
+    local_hub.trouble["org/model"] = (401, "GatedRepo")
+    rows = rows_of(on_hub(small))
+    assert rows["subject"].ok is False and "https://huggingface.co/org/model" in rows["subject"].cure
+    assert rows["SAE"].ok is False and "no file TopK_l1_.pth" in rows["SAE"].detail
+    assert rows["Hugging Face hub"].ok is True  # it answers; what it refuses stands in its own rows
+
+
+def test_a_hub_that_does_not_answer_is_asked_once(small, local_hub):
+    local_hub.trouble |= {"org/model": (503, ""), "org/sae": (503, "")}
+    rows = rows_of(on_hub(small))
+    assert len(local_hub.seen) == 1
+    for name in ("subject", "SAE", "Hugging Face hub"):
+        assert rows[name].ok is False and "hub cannot be reached" in rows[name].detail and rows[name].cure
+
+
+def test_offline_means_that_nobody_is_asked(small, local_hub, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    rows = rows_of(on_hub(small))
+    assert local_hub.seen == []
+    for name in ("subject", "SAE"):
+        assert rows[name].ok is False and "HF_HUB_OFFLINE" in rows[name].cure
+    assert rows["Hugging Face hub"].ok is None
+
+
+def test_a_model_in_the_cache_needs_no_hub(small, local_hub):
+    local_hub.files |= {("org/model", "model.safetensors"): b"weights", ("org/sae", "TopK_l1_.pth"): b"weights"}
+    for repo, file in local_hub.files:
+        model_hub.fetch(repo, file)
+    local_hub.close()
+    rows = rows_of(on_hub(small))
+    assert rows["subject"].ok and rows["SAE"].ok and "cache" in rows["SAE"].detail
+    assert rows["Hugging Face hub"].ok is None
+
+
+def test_a_paid_endpoint_without_a_key_fails_unasked(small, monkeypatch):
+    monkeypatch.delenv("TEST_KEY", raising=False)
+    row = generator_row(small, "https://paid.invalid/v1")
+    assert row.ok is False and "no key in $TEST_KEY" in row.detail and "set the environment variable" in row.cure
+
+
+def test_an_endpoint_that_never_answers_does_not_hang_the_check(small, monkeypatch):
+    monkeypatch.setattr(check, "ENDPOINT_TIMEOUT", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        row = generator_row(small, f"http://127.0.0.1:{mute.getsockname()[1]}/v1")
+    assert row.ok is False and "start the server" in row.cure
+
+
+def test_the_llama_profile_wants_a_gpu_and_room(monkeypatch, local_hub):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(total=1e11, used=9e10, free=1e10))
+    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    local_hub.files["Zhongzhi1228/sae_llama_l16_h65536", "README.md"] = b""
+    local_hub.trouble["meta-llama/Llama-3.1-8B-Instruct"] = (403, "GatedRepo")
+    llama = load_profile("llama")
+    closed = replace(llama.generator, base_url="http://127.0.0.1:9/v1")  # the discard port: nobody listens
+    rows = rows_of(replace(llama, generator=closed))
+    failed = {name for name, row in rows.items() if row.ok is False and row.cure}
+    assert failed >= {"GPU", "subject", "SAE", "generator", "annotator", "room for downloads"}
+    assert "28 GB" in rows["GPU"].cure and "fac-lab plan --profile llama" in rows["GPU"].cure
+    assert rows["room for downloads"].detail.startswith("17.1 GB wanted, 10.0 GB free")
+    assert "$OPENAI_API_KEY" in rows["annotator"].detail
+    assert rows["Hugging Face hub"].ok is True
+
+
+def test_releases_of_the_registry_are_asked_for_by_their_repository(small, local_hub):
+    sae = SaeSettings(source="release", path="gpt2-small-res-jb", sae_id="blocks.8.hook_resid_pre")
+    local_hub.files["jbloom/GPT2-Small-SAEs-Reformatted", "blocks.8.hook_resid_pre/cfg.json"] = b"{}"
+    row = rows_of(replace(small, sae=sae))["SAE"]
+    assert row.ok is True and "0.2 GB to download" in row.detail
+    row = rows_of(replace(small, sae=replace(sae, sae_id="blocks.99.hook_resid_pre")))["SAE"]
+    assert row.ok is False and "sae.sae_id" in row.cure

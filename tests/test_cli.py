@@ -29,7 +29,7 @@ def test_profile_shows_every_setting(capsys):
     assert cli.main(["profile", "mini"]) == 0
     assert build(Profile, yaml.safe_load(capsys.readouterr().out)) == load_profile("mini")
     assert cli.main(["profile", "--list"]) == 0
-    assert capsys.readouterr().out.split() == ["mini", "minilm", "smoke"]
+    assert capsys.readouterr().out.split() == ["gpt2", "llama", "mini", "minilm", "mistral", "qwen", "smoke"]
 
 
 def test_an_error_of_ours_is_one_message_and_status_2(capsys):
@@ -88,6 +88,8 @@ def test_paths_on_the_command_line_are_relative_to_where_it_is_typed(tmp_path, m
     profile = audit_profile(*both, "--sae", "sae")
     assert profile.subject == ModelSettings(path=str(tmp_path / "model"), layer=1, template="none")
     assert profile.sae == SaeSettings(source="folder", path=str(tmp_path / "sae"))
+    on_hub = audit_profile(*both, "--sae", "org/name/TopK_l16_.pth")
+    assert on_hub.sae == SaeSettings(source="authors", path="org/name", file="TopK_l16_.pth")
     authors = audit_profile(*both, "--sae", "authors.pth")
     assert authors.sae == SaeSettings(source="authors", path=str(tmp_path / "authors.pth"))
 

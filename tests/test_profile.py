@@ -66,7 +66,9 @@ def test_profiles_that_extend_each_other_are_refused(tmp_path):
 
 
 def test_an_unknown_profile_is_answered_with_those_that_exist():
-    with pytest.raises(SettingsError, match="unknown profile 'smok' .did you mean 'smoke'.*mini, minilm, smoke"):
+    with pytest.raises(
+        SettingsError, match="unknown profile 'smok' .did you mean 'smoke'.*mini, minilm, mistral, qwen, smoke"
+    ):
         load_profile("smok")
 
 
@@ -86,6 +88,9 @@ def test_an_unknown_profile_is_answered_with_those_that_exist():
         ("seeds: [42, 42]", "seeds has repeats"),
         ("rule: {support: 0}", r"rule\.support is 0; it has to be at least 1"),
         ("sae: {source: release, path: x}", r"sae\.sae_id is missing"),
+        ("sae: {file: x.pth}", r"sae\.file is 'x\.pth' but sae\.source is 'folder'"),
+        ("sae: {source: authors, path: x.pth, revision: abc}", r"sae\.revision is 'abc' without sae\.file"),
+        ("generator: {price_prompt: -1}", "price_prompt is -1"),
         ("sae_training: {k: 4096}", "has to exceed k = 4096"),
         ("corpora: {test: {source: x.csv, held_out: 3}}", "held_out needs known concepts"),
         ("corpora: {test: {n: null}}", r"n is missing"),
@@ -144,3 +149,55 @@ def test_an_absent_model_package_is_cured_by_its_extra(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(SettingsError, match=r"pip install 'fac-lab\[minilm\]'"):
         resolve(load_profile("minilm").subject.path)
+
+
+@pytest.mark.parametrize(
+    ("name", "model", "papers_layer", "width"),
+    [
+        ("llama", "meta-llama/Llama-3.1-8B-Instruct", 16, 4096),
+        ("mistral", "mistralai/Mistral-7B-Instruct-v0.2", 16, 4096),
+        ("qwen", "Qwen/Qwen2-7B-Instruct", 14, 3584),
+    ],
+)
+def test_the_papers_profiles_have_the_papers_settings(name, model, papers_layer, width):
+    profile = load_profile(name)
+    subject, sae, detector = profile.subject, profile.sae, profile.detector
+    assert (subject.path, subject.layer, subject.dtype, subject.template) == (
+        model,
+        papers_layer - 1,
+        "bfloat16",
+        "chat",
+    )
+    # The file's name says the layer, counted from 1, from which the loader takes the hook, and the width.
+    assert sae.source == "authors" and sae.top_k
+    assert sae.path == f"Zhongzhi1228/sae_{name}_l{papers_layer}_h65536"
+    assert f"_l{papers_layer}_h{width}_" in sae.file
+    assert (profile.rule.kind, profile.rule.delta, profile.rule.support) == ("absolute", 0.0, 1)
+    assert (profile.collect.top_spans, profile.collect.span_tokens, profile.collect.pool) == (10, 32, "paper")
+    assert (detector.mode, detector.epochs, detector.lr, detector.batch) == ("lora", 3, 5e-5, 16)
+    assert (detector.r, detector.alpha, detector.dropout, detector.max_tokens) == (8, 16, 0.1, 512)
+    assert (profile.generator.model, profile.annotator.model) == ("meta-llama/Llama-3.1-8B-Instruct", "gpt-4o-mini")
+    assert (profile.synthesis.temperature, profile.synthesis.top_p, profile.synthesis.prompts) == (0.8, 0.9, "paper")
+    assert (profile.synthesis.step1_draws, profile.synthesis.step2_draws) == (2, 2)
+    assert (profile.study.safe_samples, profile.study.budget, profile.seeds) == (1000, 200, (42, 43, 44))
+
+
+def test_gpt2_reads_the_layer_of_its_public_sae():
+    profile = load_profile("gpt2")
+    assert (profile.sae.path, profile.sae.sae_id) == ("gpt2-small-res-jb", "blocks.8.hook_resid_pre")
+    assert (profile.subject.layer, profile.subject.template) == (7, "none")
+    assert profile.seeds == (42, 43, 44) and profile.generator.base_url is None
+
+
+def test_no_shipped_profile_claims_a_price():
+    for name in profile_names():
+        profile = load_profile(name)
+        for chat in (profile.generator, profile.annotator):
+            assert chat is None or (chat.price_prompt, chat.price_completion) == (None, None)
+
+
+def test_loopback_addresses():
+    for url in ("http://localhost:8000/v1", "http://127.0.0.2/v1", "http://[::1]:8000"):
+        assert module.is_loopback(url)
+    for url in (None, "", "https://api.openai.com/v1", "http://192.168.1.2/v1", "http://localhost.example.org"):
+        assert not module.is_loopback(url)

@@ -5,7 +5,6 @@ test, and so is the reading of the answer, because what a server sends need not 
 """
 
 import email.utils
-import ipaddress
 import json
 import os
 import random
@@ -14,14 +13,13 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx2
 import openai
 
 from fac_lab.chat.client import ChatReply, ChatRequest
 from fac_lab.errors import ChatError
-from fac_lab.profile import ChatSettings
+from fac_lab.profile import ChatSettings, is_loopback
 
 LONGEST_WAIT = 120.0
 """Seconds; a server that asks for a longer pause gets a failed reply, to be replayed later."""
@@ -72,7 +70,7 @@ class EndpointBackend:
     def from_settings(cls, settings: ChatSettings) -> "EndpointBackend":
         """The backend a profile names. Raises ChatError where the key of a remote endpoint is not set."""
         key = os.environ.get(settings.api_key_env)
-        if not key and not _is_loopback(settings.base_url):
+        if not key and not is_loopback(settings.base_url):
             raise ChatError(
                 f"the endpoint {settings.base_url or 'of the openai package'} needs a key: set the "
                 f"environment variable {settings.api_key_env} (or name another one as api_key_env)"
@@ -223,16 +221,6 @@ def _retry_after(header: str | None) -> float:
         return max(0.0, email.utils.parsedate_to_datetime(header).timestamp() - time.time())
     except ValueError:
         return 0.0
-
-
-def _is_loopback(url: str | None) -> bool:
-    host = urlsplit(url).hostname if url else None
-    if host is None:
-        return False
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _shorten(text: str, limit: int = 200) -> str:

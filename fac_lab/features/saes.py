@@ -1,8 +1,8 @@
 """Sparse autoencoders: where they come from, and whether they fit the subject.
 
 Three sources give one kind of object, a sae-lens SAE: a folder in sae-lens layout, a release of its registry,
-and the paper authors' `.pth` checkpoints. `top_k=False` reads a Top-K SAE as plain ReLU, as the authors'
-collection code does; it is applied after loading, so it means the same for every source.
+and the paper authors' `.pth` checkpoints, on this machine or on the hub. `top_k=False` reads a Top-K SAE as plain
+ReLU, as the authors' collection code does; it is applied after loading, so it means the same for every source.
 """
 
 import difflib
@@ -18,6 +18,7 @@ import torch
 
 from fac_lab.errors import ModelError
 from fac_lab.features.subject import Subject
+from fac_lab.model_hub import fetch
 from fac_lab.profile import SaeSettings, resolve
 
 log = logging.getLogger(__name__)
@@ -175,7 +176,10 @@ def authors_loader(
 
 def _read_checkpoint(path: Path, device: str) -> tuple[dict, dict]:
     if not path.is_file():
-        raise ModelError(f"There is no checkpoint {path}. Check sae.path, or download the file from the hub.")
+        raise ModelError(
+            f"There is no checkpoint {path}. Check sae.path; a file on the hub wants its repository as sae.path "
+            "and its name as sae.file."
+        )
     try:
         content = torch.load(path, map_location=device, weights_only=True)
     except Exception as error:  # a damaged pickle fails in any way whatever
@@ -201,7 +205,17 @@ def _read_checkpoint(path: Path, device: str) -> tuple[dict, dict]:
 def _from_authors(settings: SaeSettings, device: str):
     from sae_lens import SAE
 
-    return SAE.load_from_disk(resolve(settings.path), device=device, converter=authors_loader)
+    return SAE.load_from_disk(authors_file(settings), device=device, converter=authors_loader)
+
+
+def authors_file(settings: SaeSettings) -> Path:
+    """The checkpoint on this machine: a local file, one inside a local folder, else one fetched from the hub."""
+    where = Path(resolve(settings.path))
+    if settings.file is None:
+        return where
+    if where.is_absolute():
+        return where / settings.file
+    return fetch(settings.path, settings.file, settings.revision)
 
 
 def _from_folder(settings: SaeSettings, device: str):

@@ -169,7 +169,7 @@ def _plan(args: argparse.Namespace) -> int:
     from dataclasses import replace
 
     from fac_lab.display.plan import plan_text
-    from fac_lab.plan import Sizes, make_plan
+    from fac_lab.planning.plan import Sizes, make_plan
     from fac_lab.profile import load_profile
 
     profile = load_profile(args.profile)
@@ -226,9 +226,9 @@ def _sae(args: argparse.Namespace) -> int:
 
 
 def _data(args: argparse.Namespace) -> int:
-    from fac_lab.protocols import diff_protocols, listing
-    from fac_lab.recipes import catalogue
-    from fac_lab.sources import open_recipe
+    from fac_lab.recipes.catalogue import catalogue
+    from fac_lab.recipes.protocols import diff_protocols, listing
+    from fac_lab.recipes.sources import open_recipe
 
     if args.name is None:
         print(listing())

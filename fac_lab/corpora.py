@@ -10,9 +10,9 @@ from fac_lab import world
 from fac_lab.digests import digest
 from fac_lab.errors import DataError, SettingsError
 from fac_lab.profile import CorpusSettings, resolve
-from fac_lab.recipes import catalogue
+from fac_lab.recipes.catalogue import catalogue
+from fac_lab.recipes.sources import open_source
 from fac_lab.rows import Rejection, Row, as_label, fault
-from fac_lab.sources import open_source
 from fac_lab.tabular import Unreadable, open_table
 
 __all__ = ["Corpus", "Rejection", "Row", "open_corpus"]
@@ -137,8 +137,8 @@ class Corpus:
 def open_corpus(settings: CorpusSettings, role: str, *, data_dir: str | Path | None = None) -> Corpus:
     """The data set of a role ("anchor", "seed", "pool", "test"); its name is the role.
 
-    A source that `recipes.yaml` names (recipe, mix or protocol) is read below `data_dir`, or else $FAC_LAB_DATA, or
-    else from the hub; its files are checked now, the number of its rows at the end of each pass.
+    A source that `recipes/catalogue.yaml` names (recipe, mix or protocol) is read below `data_dir`, or else
+    $FAC_LAB_DATA, or else from the hub; its files are checked now, the number of its rows at the end of each pass.
 
     From the mini world, rows carry the concept and label 1 where it is harmful; the concepts that
     `world.hold_out(settings.held_out, seed=settings.held_out_seed)` names are left out.

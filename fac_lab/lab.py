@@ -29,7 +29,7 @@ from fac_lab.features.stats import FeatureStats
 from fac_lab.features.subject import Subject
 from fac_lab.features.training import train_sae
 from fac_lab.profile import ChatSettings, Profile, load_profile, project_root, resolve
-from fac_lab.protocols import save_record
+from fac_lab.recipes.protocols import save_record
 from fac_lab.store import Artifact, Store
 from fac_lab.synthesis.plain import plain
 from fac_lab.synthesis.samples import Sample, kept

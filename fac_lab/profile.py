@@ -136,8 +136,8 @@ class CorpusSettings:
     """One data set in one role (anchor, seed, pool or test)."""
 
     source: str
-    """"mini" for the embedded world, a .jsonl, .csv, .tsv or .parquet file, or a name of recipes.yaml: a recipe (also
-    "name@commit"), a mix or a protocol."""
+    """"mini" for the embedded world, a .jsonl, .csv, .tsv or .parquet file, or a name of recipes/catalogue.yaml: a
+    recipe (also "name@commit"), a mix or a protocol."""
     n: int | None = None
     """Number of rows to use, drawn with `seed`; None is all of a file (the mini world needs a number)."""
     seed: int = 0

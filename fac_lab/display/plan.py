@@ -3,8 +3,8 @@
 import textwrap
 from collections.abc import Iterable, Sequence
 
-from fac_lab.estimates import FORMULAS
-from fac_lab.plan import Plan
+from fac_lab.planning.estimates import FORMULAS
+from fac_lab.planning.plan import Plan
 
 UNKNOWN = "?"
 WIDTH = 118
@@ -80,7 +80,7 @@ def _assumptions(plan: Plan) -> str:
     device = plan.device
     entries = [f"{device.name}: {device.tflops:g} TFLOP/s, {device.memory_gb:g} GB ({device.why})"]
     entries += [f"{name} = {value:,.10g}: {why}" for name, value, why in plan.assumed]
-    lines = ["by these formulas", *_wrapped(FORMULAS), "", "assumed, in fac_lab/plans/assumptions.yaml"]
+    lines = ["by these formulas", *_wrapped(FORMULAS), "", "assumed, in fac_lab/planning/assumptions.yaml"]
     return "\n".join([*lines, *_wrapped(entries)])
 
 

@@ -20,7 +20,9 @@ def built(tmp_path_factory):
         patch.setattr(world, "FIT_QUERIES", 2)
         patch.setattr(world, "HELD_QUERIES", 1)
         patch.setattr(world, "SKILL_PROMPTS", 3)
-        report = build_model("mistral", folder, tokens=2000, sae=replace(world.SAES["mistral"], d_sae=64, tokens=4096, batch=512))
+        report = build_model(
+            "mistral", folder, tokens=2000, sae=replace(world.SAES["mistral"], d_sae=64, tokens=4096, batch=512)
+        )
     return folder, report
 
 

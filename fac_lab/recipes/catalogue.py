@@ -1,6 +1,6 @@
 """Data sets by name: where each one is, at which revision, how its records become rows, what has to come out.
 
-`recipes.yaml` holds three kinds of names. A *recipe* is one public data set, or a local cut of it. A *mix* joins
+`catalogue.yaml` holds three kinds of names. A *recipe* is one public data set, or a local cut of it. A *mix* joins
 recipes, labels them and may draw a share. A *protocol* names the mix of each role (anchor, seed, test): what the
 paper says in one place, what it says in another, and what its authors answered are three protocols, to be compared
 with `diff_protocols`. The facts are in the YAML file, with their sources.
@@ -19,7 +19,7 @@ from fac_lab.plain import build, nearest
 from fac_lab.profile import as_dict
 from fac_lab.rows import KINDS
 
-CATALOGUE = Path(__file__).parent / "recipes.yaml"
+CATALOGUE = Path(__file__).parent / "catalogue.yaml"
 SHAPES = ("columns", "first_turn", "transcripts", "strength")
 STRENGTH_FIELDS = ("first", "second", "strength")
 """Of shape "strength", which has no fields chosen and rejected of its own."""

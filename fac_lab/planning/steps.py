@@ -2,12 +2,12 @@
 
 from typing import NamedTuple
 
-from fac_lab import estimates
-from fac_lab.assumptions import Assumptions
-from fac_lab.estimates import GB, Device
-from fac_lab.facts import ModelFacts, model_facts, sae_facts
+from fac_lab.planning import estimates
+from fac_lab.planning.assumptions import Assumptions
+from fac_lab.planning.estimates import GB, Device
+from fac_lab.planning.facts import ModelFacts, model_facts, sae_facts
+from fac_lab.planning.workload import Calls, Reading, Training, Workload
 from fac_lab.profile import ChatSettings, Profile
-from fac_lab.workload import Calls, Reading, Training, Workload
 
 
 class Step(NamedTuple):

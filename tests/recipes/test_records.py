@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fac_lab import records
 from fac_lab.errors import DataError
-from fac_lab.records import open_records
-from fac_lab.shapes import Unusable, first_turn, split_transcripts
+from fac_lab.recipes import records
+from fac_lab.recipes.records import open_records
+from fac_lab.recipes.shapes import Unusable, first_turn, split_transcripts
 from fac_lab.tabular import Unreadable
 
 values = st.recursive(st.none() | st.integers() | st.text(max_size=5), lambda inner: st.lists(inner, max_size=3))

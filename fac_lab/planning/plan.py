@@ -1,19 +1,19 @@
 """What a study would cost under a profile, before anything is loaded or downloaded.
 
 Sizes come from `facts`, the work from `workload`, hours and memory from `steps` and `estimates`, and everything
-that has to be assumed from plans/assumptions.yaml; an assumption that was used is part of the plan.
+that has to be assumed from assumptions.yaml; an assumption that was used is part of the plan.
 """
 
 from typing import NamedTuple
 
-from fac_lab.assumptions import Assumptions, devices
 from fac_lab.errors import SettingsError
-from fac_lab.estimates import Device
-from fac_lab.facts import ModelFacts, SaeFacts, model_facts, sae_facts
 from fac_lab.plain import nearest
+from fac_lab.planning.assumptions import Assumptions, devices
+from fac_lab.planning.estimates import Device
+from fac_lab.planning.facts import ModelFacts, SaeFacts, model_facts, sae_facts
+from fac_lab.planning.steps import Step, own_steps, serving_step
+from fac_lab.planning.workload import Calls, Sizes, workload
 from fac_lab.profile import ChatSettings, Profile, is_loopback
-from fac_lab.steps import Step, own_steps, serving_step
-from fac_lab.workload import Calls, Sizes, workload
 
 ROLES = ("generator", "annotator")
 
@@ -95,7 +95,7 @@ def make_plan(profile: Profile, study: str = "demo", *, device: str | None = Non
     subject = model_facts(profile.subject.path)
     sae, notes = _sae(profile, subject)
     if subject is None:
-        notes.append(f"sizes of {profile.subject.path} are not known: add them to fac_lab/plans/models.yaml")
+        notes.append(f"sizes of {profile.subject.path} are not known: add them to fac_lab/planning/models.yaml")
     chosen = _device(device, subject, assumed)
     work = workload(profile, study, sae.d_sae if sae else 0, sizes or Sizes(), assumed)
     if sae is None and not (sizes and sizes.features):

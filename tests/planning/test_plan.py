@@ -7,13 +7,13 @@ from dataclasses import replace
 import pytest
 
 from fac_lab import cli
-from fac_lab.assumptions import devices
 from fac_lab.display.plan import plan_text
 from fac_lab.errors import SettingsError
-from fac_lab.plan import make_plan
+from fac_lab.planning.assumptions import devices
+from fac_lab.planning.plan import make_plan
+from fac_lab.planning.steps import gpu_memory_gb
+from fac_lab.planning.workload import Sizes
 from fac_lab.profile import ChatSettings, ModelSettings, SaeSettings, load_profile
-from fac_lab.steps import gpu_memory_gb
-from fac_lab.workload import Sizes
 
 
 def priced(profile, role, prompt, completion):

@@ -1,4 +1,4 @@
-"""What a plan has to assume, from plans/assumptions.yaml: devices, and values with their reasons."""
+"""What a plan has to assume, from assumptions.yaml: devices, and values with their reasons."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -6,9 +6,9 @@ from pathlib import Path
 
 import yaml
 
-from fac_lab.estimates import Device
+from fac_lab.planning.estimates import Device
 
-ASSUMPTIONS = Path(__file__).parent / "plans" / "assumptions.yaml"
+ASSUMPTIONS = Path(__file__).parent / "assumptions.yaml"
 
 
 class Assumptions:

@@ -4,8 +4,8 @@ import re
 import pytest
 
 from fac_lab.errors import SettingsError
-from fac_lab.protocols import Difference, diff_protocols, listing, save_record
-from fac_lab.recipes import CATALOGUE, catalogue
+from fac_lab.recipes.catalogue import CATALOGUE, catalogue
+from fac_lab.recipes.protocols import Difference, diff_protocols, listing, save_record
 
 HEX40, HEX64 = re.compile(r"[0-9a-f]{40}"), re.compile(r"[0-9a-f]{64}")
 

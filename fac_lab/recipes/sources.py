@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 
 from fac_lab.digests import digest
 from fac_lab.errors import DataError
-from fac_lab.hub import fetch
 from fac_lab.profile import as_dict
-from fac_lab.recipes import Catalogue, DataFile, Mix, Recipe, catalogue
-from fac_lab.records import open_records
+from fac_lab.recipes.catalogue import Catalogue, DataFile, Mix, Recipe, catalogue
+from fac_lab.recipes.hub import fetch
+from fac_lab.recipes.records import open_records
+from fac_lab.recipes.shapes import AnyRow, Unusable, as_row
 from fac_lab.rows import Rejection, Row, as_query, fault
-from fac_lab.shapes import AnyRow, Unusable, as_row
 from fac_lab.tabular import Unreadable
 
 log = logging.getLogger(__name__)

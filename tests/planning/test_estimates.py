@@ -2,7 +2,7 @@
 
 import pytest
 
-from fac_lab.estimates import (
+from fac_lab.planning.estimates import (
     Device,
     adapter_parameters,
     reading_memory,
@@ -12,7 +12,7 @@ from fac_lab.estimates import (
     training_operations,
     writing_operations,
 )
-from fac_lab.facts import ModelFacts, model_facts
+from fac_lab.planning.facts import ModelFacts, model_facts
 from fac_lab.profile import DetectorSettings
 
 # Two layers of 500 parameters; embedding and output matrix of 10 words have 100 each.

@@ -14,7 +14,7 @@ import yaml
 from fac_lab.errors import SettingsError
 from fac_lab.profile import SaeSettings, resolve
 
-MODELS = Path(__file__).parent / "plans" / "models.yaml"
+MODELS = Path(__file__).parent / "models.yaml"
 FLOAT32 = 4
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 

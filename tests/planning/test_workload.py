@@ -10,13 +10,13 @@ import pytest
 from fac_lab import annotation, synthesis
 from fac_lab.annotation.explain import explain
 from fac_lab.annotation.relevance import judge
-from fac_lab.assumptions import ASSUMPTIONS, Assumptions
 from fac_lab.chat.client import ChatClient, ChatReply
 from fac_lab.errors import SettingsError
+from fac_lab.planning.assumptions import ASSUMPTIONS, Assumptions
+from fac_lab.planning.workload import STUDIES, Sizes, workload
 from fac_lab.profile import load_profile
 from fac_lab.synthesis.plain import plain
 from fac_lab.synthesis.two_step import Brief, synthesise
-from fac_lab.workload import STUDIES, Sizes, workload
 from fac_lab.world import concepts, queries
 
 CHARS = 4
@@ -155,7 +155,7 @@ def test_the_world_is_what_the_assumptions_say():
 def test_every_assumption_is_used_by_some_study():
     import yaml
 
-    from fac_lab.plan import make_plan
+    from fac_lab.planning.plan import make_plan
 
     used = set()
     for name in ("llama", "mini"):

@@ -7,8 +7,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from fac_lab import hub
 from fac_lab.errors import DataError
+from fac_lab.recipes import hub
 
 OLD, NEW = "a" * 40, "b" * 40
 

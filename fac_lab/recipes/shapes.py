@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from fac_lab.recipes import DataFile, Recipe
+from fac_lab.recipes.catalogue import DataFile, Recipe
 from fac_lab.rows import KINDS, Instruction, Item, Pair, Row, as_label
 
 AnyRow = Row | Pair | Item | Instruction

@@ -102,7 +102,7 @@ def _build_trainer(subject: Subject, corpus: "Corpus", settings: SaeTrainingSett
             # A feature silent for a tenth of the training is dead and gets the auxiliary loss.
             dead_feature_window=max(20, steps // 10),
             feature_sampling_window=max(20, steps // 10),
-            logger=LoggingConfig(log_to_wandb=False),  # its own reports belong to its own loop; ours are in `_report`
+            logger=LoggingConfig(log_to_wandb=False),  # its own reports belong to its own loop; ours: `_reports`
         ),
         sae=new_trainee(subject, corpus, settings, training_tokens=steps * settings.batch),
         data_provider=iter(()),  # batches are handed to `step` one by one

@@ -8,7 +8,7 @@ import torch
 from fac_lab.errors import SettingsError
 from fac_lab.features import training
 from fac_lab.features.saes import authors_loader
-from fac_lab.features.trainee import k_at, new_trainee, normalised_error
+from fac_lab.features.trainee import fold_scale, k_at, new_trainee, normalised_error
 from fac_lab.features.training import train_sae
 from fac_lab.profile import SaeTrainingSettings
 
@@ -47,6 +47,22 @@ def test_a_tied_sae_goes_through_the_authors_format_unchanged(make_subject, corp
     again = type(sae).load_from_disk(path, converter=authors_loader)
     torch.testing.assert_close(again.encode(x), sae.encode(x))
     torch.testing.assert_close(again.decode(again.encode(x)), sae.decode(sae.encode(x)))
+
+
+@pytest.mark.parametrize(("settings", "times"), [(SETTINGS, 1.0), (TIED, 0.25)], ids=["untied", "tied"])
+def test_folding_the_scale_changes_units_and_nothing_else(make_subject, corpus, settings, times):
+    trainee = new_trainee(make_subject("llama"), corpus, settings, training_tokens=1)
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for weight in trainee.parameters():
+            weight.copy_(torch.randn_like(weight) * 0.3)
+        x = torch.randn(9, 32)
+        features = trainee.encode(4 * x)
+        reconstruction = trainee.decode(features) / 4
+        fold_scale(trainee, 4.0)
+        torch.testing.assert_close(trainee.encode(x), features * times)
+        torch.testing.assert_close(trainee.decode(trainee.encode(x)), reconstruction)
+    assert trainee.cfg.normalize_activations == "none"
 
 
 def test_the_tied_decoder_is_no_parameter_and_takes_part_in_the_gradient(make_subject, corpus):

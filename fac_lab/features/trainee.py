@@ -88,10 +88,8 @@ def place_features(trainee: Any, directions: torch.Tensor, b_dec: torch.Tensor) 
 
 @torch.no_grad()
 def fold_scale(trainee: Any, scale: float) -> None:
-    """Make the SAE read raw activations `x` where it read `scale * x`: the same features, the same reconstruction.
-
-    A tied one stays tied, its values those of raw activations: `a(x) = a(scale x) / scale`.
-    """
+    """Make the SAE read raw activations `x` where it read `scale * x`: same features, same reconstruction, values in
+    the units of x, which are `a(scale x) / scale`. A tied one stays tied."""
     if "W_dec" in trainee._parameters:
         trainee.fold_activation_norm_scaling_factor(scale)
         return

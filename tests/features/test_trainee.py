@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from fac_lab.errors import SettingsError
-from fac_lab.features import training
+from fac_lab.features import training, vectors
 from fac_lab.features.saes import authors_loader
 from fac_lab.features.trainee import fold_scale, k_at, new_trainee, normalised_error
 from fac_lab.features.training import train_sae
@@ -104,12 +104,14 @@ def test_every_step_keeps_as_many_features_as_k_says(make_subject, corpus, tmp_p
         return trainer
 
     monkeypatch.setattr(training, "_build_trainer", watched)
-    settings = replace(SETTINGS, k_start=12, tokens=20 * 128)
-    sae = train_sae(make_subject("llama"), corpus, replace(settings, k_share=0.5), tmp_path, progress=False)
+    monkeypatch.setattr(vectors, "ROUND_BYTES", 1)  # some 16 steps a round: rounds must not begin k anew
+    monkeypatch.setattr(vectors, "_CHUNK_ROWS", 20)
+    settings = replace(SETTINGS, k_start=12, k_share=0.25, batch=64, tokens=40 * 64)
+    sae = train_sae(make_subject("llama"), corpus, settings, tmp_path, progress=False)
     # Kept values may be negative and are then cut to 0, so k is the most that light up.
-    allowed = [k_at(step, 20, replace(settings, k_share=0.5)) for step in range(20)]
+    allowed = [k_at(step, 40, settings) for step in range(40)]
     assert all(some <= most for some, most in zip(lit, allowed, strict=True))
-    assert lit[0] > 4 and allowed[0] == 12 and allowed[10:] == [4] * 10
+    assert lit[0] > 4 and allowed[0] == 12 and allowed[10:] == [4] * 30
     assert sae.cfg.k == 4
 
 

@@ -141,7 +141,7 @@ def cover(anchor: FeatureStats, seed: FeatureStats, rule: CoverageRule, relevant
     The threshold and the support m come from the rule (see `threshold` and `support.minimum_support`). `relevant` is
     bool `[d_sae]`, None for all. Raises SettingsError where the two were measured differently.
     """
-    require_alike(anchor, seed, names=("the anchor", "the seed"), keys=("subject", "sae", "pool"))
+    require_alike(anchor, seed, names=("the anchor", "the seed"), keys=("subject", "sae", "pool", "protocol"))
     relevant = np.ones(anchor.d_sae, bool) if relevant is None else np.array(relevant)
     if relevant.shape != (anchor.d_sae,) or relevant.dtype != bool:
         raise SettingsError(
@@ -286,7 +286,8 @@ def _settings(coverage: Coverage) -> dict[str, Any]:
     settings["relevant"] = f"{coverage.relevant.sum()} features, {digest(coverage.relevant)}"
     settings |= {"anchor.n_samples": coverage.n_anchor, "seed.n_samples": coverage.n_seed}
     for role, made_by in (("anchor", coverage.anchor_made_by), ("seed", coverage.seed_made_by)):
-        settings |= {f"{role}.{key}": value for key, value in made_by.items()}
+        settings |= {f"{role}.{key}": value for key, value in made_by.items() if key != "protocol"}
+        settings |= {f"{role}.protocol.{key}": value for key, value in made_by.get("protocol", {}).items()}
     return settings
 
 

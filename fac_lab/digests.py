@@ -13,7 +13,8 @@ from fac_lab.errors import ArtifactError
 def digest(*things: Any) -> str:
     """Stable hash of values, 16 hex characters: equal content gives an equal digest in every process.
 
-    Takes JSON-able values, dataclasses and named tuples (their fields), NumPy arrays and scalars, bytes, and
+    Takes JSON-able values, dataclasses and named tuples (their fields; those marked `plain.LATER` only where they
+    are not at their default), NumPy arrays and scalars, bytes, and
     Paths (the content of the file, or names and contents below a folder, not where it lies). Lists and tuples
     are alike; 1, 1.0 and True are not. Raises TypeError for anything else and ArtifactError for a Path that
     is not there.
@@ -43,7 +44,8 @@ def _encode(thing: Any) -> Any:
     if isinstance(thing, list | tuple):
         return [_encode(item) for item in thing]
     if is_dataclass(thing) and not isinstance(thing, type):
-        return {field.name: _encode(getattr(thing, field.name)) for field in fields(thing)}
+        counted = (f for f in fields(thing) if not (f.metadata.get("later") and getattr(thing, f.name) == f.default))
+        return {field.name: _encode(getattr(thing, field.name)) for field in counted}
     if isinstance(thing, bytes):
         return {"sha256": hashlib.sha256(thing).hexdigest()}
     if isinstance(thing, Path):

@@ -9,6 +9,10 @@ from typing import Any
 
 from fac_lab.errors import SettingsError
 
+LATER = {"later": True}
+"""Metadata of a dataclass field that came after results were made: at its default it leaves digests as they were,
+so that a new setting orphans nothing of what is on disk."""
+
 
 def build(cls: type, values: Any, where: str = "") -> Any:
     """An instance of the dataclass `cls` from plain values, every key and type checked.

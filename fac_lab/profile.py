@@ -11,15 +11,16 @@ import json
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import yaml
 
+from fac_lab import collect_protocol
 from fac_lab.errors import SettingsError
-from fac_lab.plain import build, nearest
+from fac_lab.plain import LATER, build, nearest
 
 PROFILES = Path(__file__).parent / "profiles"
 FILE_SUFFIXES = {".pth", ".safetensors", ".json", ".jsonl", ".csv", ".tsv", ".parquet", ".yaml"}
@@ -73,7 +74,7 @@ class SaeSettings:
     sae_id: str | None = None
     """Which SAE of a release, e.g. "blocks.8.hook_resid_pre"."""
     top_k: bool = True
-    """False reads a Top-K SAE as plain ReLU, which is what the authors' collection code does."""
+    """False reads a Top-K SAE as plain ReLU wherever it is used; `collect.protocol` does so in collection only."""
     file: str | None = None
     """Source "authors": the .pth file inside `path`, a repository on the hub or a folder; None: `path` is the file."""
     revision: str | None = None
@@ -116,9 +117,29 @@ class SaeTrainingSettings:
     dead_after: float = 1.0
     """Share of the training that a feature may be silent before sae-lens' auxiliary loss revives it; 1 is never.
     Features that start on clusters hardly die, and reviving the rare ones teaches them something else."""
+    decoder: str = field(default="untied", metadata=LATER)
+    """"untied": a decoder of its own, features ranked by their length in the residual stream (sae-lens');
+    "tied": the encoder's transpose throughout, features ranked by their value (the authors')."""
+    loss: str = field(default="squared", metadata=LATER)
+    """"squared": the squared error, inputs scaled to a mean norm of sqrt(d_in) (sae-lens'); "normalised": each
+    vector's squared error over its squared norm (the authors')."""
+    k_start: int | None = field(default=None, metadata=LATER)
+    """Features active per token at the first step, lowered to k linearly; None is k from the start (the authors'
+    200 for k = 20)."""
+    k_share: float = field(default=0.1, metadata=LATER)
+    """Share of the steps until k is reached (the authors': half an epoch of five)."""
+    wandb: str | None = field(default=None, metadata=LATER)
+    """Weights & Biases project that training reports to; None reports nowhere."""
 
     def __post_init__(self):
         _at_least("sae_training.k", self.k, 1)
+        _one_of("sae_training.decoder", self.decoder, ("untied", "tied"))
+        _one_of("sae_training.loss", self.loss, ("squared", "normalised"))
+        _require(
+            self.k_start is None or self.k <= self.k_start <= self.d_sae,
+            f"sae_training.k_start is {self.k_start}; it has to lie between k = {self.k} and d_sae = {self.d_sae}",
+        )
+        _require(0 < self.k_share <= 1, f"sae_training.k_share is {self.k_share}; it has to be in (0, 1]")
         _at_least("sae_training.clustering", self.clustering, 0)
         _require(
             0 < self.dead_after <= 1, f"sae_training.dead_after is {self.dead_after}; it has to be a share, above 0"
@@ -188,6 +209,8 @@ class CollectSettings:
     pool: str = "paper"
     """"paper": the maximum runs from the first content token on, template suffix included;
     "content": over the text's own tokens only."""
+    protocol: collect_protocol.CollectProtocol = field(default=collect_protocol.PAPER, metadata=LATER)
+    """How texts are put to the subject and read off: the paper's way, or its authors' code's, switch by switch."""
 
     def __post_init__(self):
         for key in ("batch_tokens", "chunk", "span_tokens"):

@@ -12,7 +12,7 @@ from fac_lab.coverage import Coverage, cover, diff, gap_coverage, kl_surrogate, 
 from fac_lab.errors import ArtifactError, SettingsError
 from fac_lab.features.encoder import Pooled
 from fac_lab.features.stats import FeatureStats
-from fac_lab.features.subject import TokenizedText
+from fac_lab.features.tokens import TokenizedText
 from fac_lab.profile import CoverageRule
 
 D_SAE = 6

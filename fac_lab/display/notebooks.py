@@ -27,7 +27,7 @@ from tqdm.auto import tqdm
 import fac_lab
 from fac_lab.digests import digest
 from fac_lab.errors import ArtifactError, FacLabError, SettingsError
-from fac_lab.profile import as_dict, load_profile, project_root
+from fac_lab.profile import load_profile, project_root
 from fac_lab.store import write_atomic
 
 log = logging.getLogger(__name__)
@@ -65,7 +65,7 @@ def made_from(notebook: nbformat.NotebookNode, profile: str) -> str:
     """Hash of what the outputs come from: cells, the profile's settings, the mini world's manifest."""
     manifest = project_root() / "data" / "mini" / "manifest.json"
     world = json.loads(manifest.read_text(encoding="utf-8")) if manifest.is_file() else None
-    return digest(list(map(_content, notebook.cells)), as_dict(load_profile(profile)), world)
+    return digest(list(map(_content, notebook.cells)), load_profile(profile), world)
 
 
 def execute(source: Path, *, profile: str, progress: bool = True) -> nbformat.NotebookNode:

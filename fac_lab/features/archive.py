@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fac_lab.collect_protocol import PAPER
 from fac_lab.errors import ArtifactError
 from fac_lab.features.spans import SpanTable
 from fac_lab.features.stats import FeatureStats
@@ -64,6 +65,9 @@ def load_stats(folder: Path) -> FeatureStats:
     facts = read_json(folder / SUMMARY, format=FORMAT)
     with reading(folder / SUMMARY):
         stats = FeatureStats.empty(facts["d_sae"], facts["top_spans"], facts["made_by"])
+        if "pool" in stats.made_by:
+            # Statistics of a time before protocols were recorded were all collected as in `paper`.
+            stats.made_by.setdefault("protocol", PAPER.record())
         for name in ("n_samples", "n_tokens", "n_truncated", "truncated_ids"):
             setattr(stats, name, facts[name])
         has_matrix = facts["has_matrix"]

@@ -22,7 +22,8 @@ from fac_lab.errors import ArtifactError, DataError
 from fac_lab.features.archive import SUMMARY
 from fac_lab.features.encoder import Encoder, Pooled
 from fac_lab.features.stats import FeatureStats
-from fac_lab.features.subject import Subject, TokenizedText
+from fac_lab.features.subject import Subject
+from fac_lab.features.tokens import TokenizedText
 from fac_lab.profile import CollectSettings
 from fac_lab.store import Artifact
 
@@ -59,12 +60,13 @@ def collect(
     counted in `n_truncated`. Raises DataError (from the corpus) where no row is usable, ArtifactError for
     saved parts that were made from other inputs.
     """
-    encoder = Encoder(sae)
+    encoder = Encoder(sae, top_k=settings.protocol.top_k)
     made_by = {
         "subject": subject.digest,
         "sae": encoder.digest,
         "pool": settings.pool,
         "span_tokens": settings.span_tokens,
+        "protocol": settings.protocol.record(),
         "corpora": {corpus.digest: corpus.name},
     }
     total = FeatureStats.empty(encoder.d_sae, settings.top_spans, made_by)
@@ -108,7 +110,8 @@ def measure(
     `features` are the columns, in that order; None is all of them, which at 65,536 features is 0.26 MB per
     text. Texts may be empty: what the template's suffix activates counts for them, if it is pooled.
     """
-    settings, encoder = settings or CollectSettings(), Encoder(sae)
+    settings = settings or CollectSettings()
+    encoder = Encoder(sae, top_k=settings.protocol.top_k)
     asked = np.arange(encoder.d_sae) if features is None else np.asarray(features, dtype=np.int64).reshape(-1)
     if len(asked) and not 0 <= asked.min() <= asked.max() < encoder.d_sae:
         raise DataError(f"features lie in 0 to {encoder.d_sae - 1}, but {asked.min()} to {asked.max()} were asked for")
@@ -116,7 +119,7 @@ def measure(
     values = np.zeros((len(texts), len(distinct)), np.float32)
     with _Progress(len(texts), 0, "measure", progress) as bar:
         for start in range(0, len(texts), settings.chunk):
-            tokens = subject.tokenize(texts[start : start + settings.chunk], settings.pool)
+            tokens = subject.tokenize(texts[start : start + settings.chunk], settings.pool, settings.protocol)
             pooled = _pool(subject, encoder, tokens, settings.batch_tokens, bar)
             rows = np.flatnonzero(np.isin(pooled.feature, distinct))
             columns = np.searchsorted(distinct, pooled.feature[rows])
@@ -134,6 +137,7 @@ def _parts(
     bar: "_Progress",
 ) -> Iterator[FeatureStats]:
     """Statistics of successive runs of whole chunks, each worth about PART_SECONDS."""
+    decode = subject.tokenizer.decode if settings.protocol.span == "before" else None
     rows = iter(rows)
     chunk = list(islice(rows, settings.chunk))
     while chunk:
@@ -141,9 +145,9 @@ def _parts(
         blocks, sample_ids, began = [], [], monotonic()
         while chunk:
             ids, texts = [row.id for row in chunk], [row.text for row in chunk]
-            tokens = subject.tokenize(texts, settings.pool)
+            tokens = subject.tokenize(texts, settings.pool, settings.protocol)
             pooled = _pool(subject, encoder, tokens, settings.batch_tokens, bar)
-            part.update(pooled, ids, texts, tokens, span_tokens=settings.span_tokens)
+            part.update(pooled, ids, texts, tokens, span_tokens=settings.span_tokens, decode=decode)
             if keep_matrix:
                 blocks.append(_matrix(pooled, (len(chunk), encoder.d_sae)))
                 sample_ids += ids

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from fac_lab.digests import digest
+from fac_lab.errors import ModelError
 from fac_lab.features.pretrained import weights_digest
 
 # Tokens whose dense features exist at once. On a CPU the product is slower below 128 tokens, and memory grows
@@ -34,9 +35,14 @@ class Pooled(NamedTuple):
 
 
 class Encoder:
-    """A sae-lens SAE as a map from activations to features; its weights must not change any more."""
+    """A sae-lens SAE as a map from activations to features; its weights must not change any more.
 
-    def __init__(self, sae):
+    `top_k=False` leaves out the selection of a Top-K SAE: a feature's value is then its pre-activation wherever that
+    is positive, which for the features that Top-K keeps is the value they have. Plain ReLU SAEs do so anyhow; any
+    other architecture raises ModelError.
+    """
+
+    def __init__(self, sae, *, top_k: bool = True):
         self.sae = sae.eval()
         cfg = sae.cfg
         self.d_in: int = cfg.d_in
@@ -47,10 +53,21 @@ class Encoder:
         self._scale = None
         if is_top_k and cfg.rescale_acts_by_decoder_norm:
             self._scale = sae.W_dec.detach().norm(dim=-1)
+        self._selects = top_k or not is_top_k
+        if not top_k:
+            if not is_top_k and cfg.architecture() != "standard":
+                raise ModelError(
+                    f"collect.protocol.top_k: false reads a Top-K SAE as plain ReLU; this is a {cfg.architecture()} "
+                    "one. Set it to true."
+                )
+            self.k = None
 
     @cached_property
     def digest(self) -> str:
-        """Identifies architecture, settings and weights (a sample of each tensor, see `weights_digest`)."""
+        """Identifies architecture, settings and weights (a sample of each tensor, see `weights_digest`).
+
+        It is that of the SAE, with Top-K on or off.
+        """
         cfg = self.sae.cfg
         facts = {key: value for key, value in cfg.to_dict().items() if key not in ("device", "metadata")}
         return digest("sae", facts, weights_digest(self.sae.state_dict().items()))
@@ -61,7 +78,10 @@ class Encoder:
 
     @torch.inference_mode()
     def encode(self, x: torch.Tensor) -> torch.Tensor:
-        """Dense feature activations `[n, d_sae]` of activations `x [n, d_in]`: what `sae.encode` gives."""
+        """Dense feature activations `[n, d_sae]` of activations `x [n, d_in]`: what `sae.encode` gives, but for
+        `top_k=False`."""
+        if not self._selects:
+            return self._before(x.to(self.device)).relu_()
         features = self.sae.encode(x.to(self.device))
         return features.to_dense() if features.is_sparse else features
 
@@ -109,15 +129,18 @@ class Encoder:
 
     def _top_k(self, x: torch.Tensor, segments: torch.Tensor, offset: int):
         """The up to k positive features of each token as `key = segment * d_sae + feature`, value, row."""
-        sae = self.sae
-        before = torch.addmm(sae.b_enc, sae.process_sae_in(x), sae.W_enc)
-        if self._scale is not None:
-            before *= self._scale
+        before = self._before(x)
         value, feature = before.topk(self.k, dim=-1, sorted=False)
         key = segments[:, None] * self.d_sae + feature
         row = torch.arange(offset, offset + len(x), device=x.device)[:, None].expand_as(key)
         keep = value > 0
         return key[keep], value[keep].float(), row[keep]
+
+    def _before(self, x: torch.Tensor) -> torch.Tensor:
+        """What a Top-K SAE selects from, `[n, d_sae]`."""
+        sae = self.sae
+        before = torch.addmm(sae.b_enc, sae.process_sae_in(x), sae.W_enc)
+        return before if self._scale is None else before.mul_(self._scale)
 
     def _dense(self, x: torch.Tensor, segments: torch.Tensor, offset: int):
         """The positive maxima of each sample in the chunk, sorted by key; the same three columns."""

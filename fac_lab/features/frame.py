@@ -19,8 +19,10 @@ class Frame(NamedTuple):
     """Whether the template strips white space around the message, as Llama's does."""
 
 
-def chat_frame(tokenizer, name: str) -> Frame:
+def chat_frame(tokenizer, name: str, *, generation_prompt: bool = True) -> Frame:
     """What the tokenizer's chat template writes before and after a user message.
+
+    With `generation_prompt`, the opening of the model's reply is part of what comes after.
 
     Raises ModelError, with the cure, where there is no template or where it writes the message not just once.
     """
@@ -34,7 +36,7 @@ def chat_frame(tokenizer, name: str) -> Frame:
         return tokenizer.apply_chat_template(
             [{"role": "user", "content": message}],
             tokenize=False,
-            add_generation_prompt=True,
+            add_generation_prompt=generation_prompt,
             date_string=_TEMPLATE_DATE,
         )
 

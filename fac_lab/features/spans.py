@@ -8,14 +8,14 @@ rounding, which differs from batch to batch and must not decide which of them is
 """
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 if TYPE_CHECKING:
     from fac_lab.features.encoder import Pooled
-    from fac_lab.features.subject import TokenizedText
+    from fac_lab.features.tokens import TokenizedText
 
 
 class Span(NamedTuple):
@@ -72,6 +72,18 @@ def cut(text: str, offsets: Sequence[tuple[int, int]], position: int, span_token
     return text[start:stop], (offsets[position][0] - start, offsets[position][1] - start)
 
 
+def cut_before(
+    ids: np.ndarray, start: int, position: int, span_tokens: int, decode: Callable[[np.ndarray], str]
+) -> tuple[str, tuple[int, int]]:
+    """The up to `span_tokens` tokens before `position`, none before `start`, and a peak of no characters behind them.
+
+    The authors' script cuts its spans so: the token that peaked is not in them, tokens of the template are, and a
+    feature that peaks at the first pooled token has an empty one.
+    """
+    text = decode(ids[max(start, position - span_tokens) : position])
+    return text, (len(text), len(text))
+
+
 class TopSpans:
     """The `k` strongest spans of each of `d_sae` features."""
 
@@ -91,8 +103,12 @@ class TopSpans:
         tokens: Sequence["TokenizedText"],
         *,
         span_tokens: int,
+        decode: Callable[[np.ndarray], str] | None = None,
     ) -> None:
-        """Offer a chunk of samples (as in `FeatureStats.update`); only texts of possible winners are cut."""
+        """Offer a chunk of samples (as in `FeatureStats.update`); only texts of possible winners are cut.
+
+        With `decode`, spans are what it makes of the tokens before the peak (see `cut_before`).
+        """
         if self.k == 0:
             return
         value = _ten_bits(pooled.value)
@@ -107,6 +123,8 @@ class TopSpans:
         samples, positions = pooled.sample[rows].tolist(), pooled.position[rows].tolist()
         pieces = [
             cut(texts[sample], tokens[sample].offsets, position - tokens[sample].start, span_tokens)
+            if decode is None
+            else cut_before(tokens[sample].ids, tokens[sample].start, position, span_tokens, decode)
             for sample, position in zip(samples, positions, strict=True)
         ]
         self.offer(

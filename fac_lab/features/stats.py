@@ -5,7 +5,7 @@ the strongest spans. The bins are fixed, so histograms of any split of the data 
 serve every threshold that is a bin edge, and take 47 MB at 65,536 features however many samples they count.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
     from fac_lab.features.encoder import Pooled
-    from fac_lab.features.subject import TokenizedText
+    from fac_lab.features.tokens import TokenizedText
 
 # Bin i holds values in (EDGES[i], EDGES[i + 1]], the last one all above EDGES[-1]. Eight bins per octave from
 # 2^-10 to 2^12, and the paper's thresholds 0 and 1.5 beside its 0.5, 1, 2 and 4.
@@ -63,7 +63,7 @@ class FeatureStats:
         self.sample_ids: list[str] | None = None
         """Ids of the matrix's rows."""
         self.made_by = dict(made_by or {})
-        """Digests of subject and SAE, pool, span length, and `corpora`: names by digest."""
+        """Digests of subject and SAE, pool, span length, protocol, and `corpora`: names by digest."""
 
     @classmethod
     def empty(cls, d_sae: int, top_spans: int = 10, made_by: dict[str, Any] | None = None) -> "FeatureStats":
@@ -96,12 +96,13 @@ class FeatureStats:
         tokens: Sequence["TokenizedText"],
         *,
         span_tokens: int,
+        decode: Callable[[np.ndarray], str] | None = None,
     ) -> None:
         """Add a chunk of samples in place.
 
         `pooled.sample` counts from 0 in `ids`, `texts` and `tokens`; `pooled.position` in the tokens of the
-        sample. A pair of sample and feature occurs once in `pooled` at most. Raises DataError where two
-        samples of the chunk have the same id.
+        sample. A pair of sample and feature occurs once in `pooled` at most. With `decode`, spans are what it
+        makes of the tokens before the peak. Raises DataError where two samples of the chunk have the same id.
         """
         if len(set(ids)) < len(ids):
             raise DataError("two samples of one chunk have the same id; give every row an id of its own")
@@ -114,14 +115,14 @@ class FeatureStats:
         bins = np.searchsorted(EDGES, pooled.value) - 1
         np.add.at(self.histogram.reshape(-1), pooled.feature * N_BINS + bins, np.int32(1))
         np.maximum.at(self.maximum, pooled.feature, pooled.value)
-        self.top.update(pooled, ids, texts, tokens, span_tokens=span_tokens)
+        self.top.update(pooled, ids, texts, tokens, span_tokens=span_tokens, decode=decode)
 
     def merge(self, other: "FeatureStats") -> "FeatureStats":
         """Statistics of the samples of both: associative, commutative, `empty` being the identity.
 
         Samples are taken to be different ones. Rows of matrices follow each other, `self`'s first, so only
         their order depends on the order of merging. Raises SettingsError where the two were measured
-        differently (subject, SAE, pool, sizes), or where only one of them has a matrix.
+        differently (subject, SAE, pool, protocol, sizes), or where only one of them has a matrix.
         """
         stated = sorted({*self.made_by, *other.made_by} - {"corpora"})
         require_alike(self, other, names=("one part", "the other"), keys=stated)
@@ -190,13 +191,22 @@ def require_alike(a: FeatureStats, b: FeatureStats, *, names: tuple[str, str], k
     """Raise SettingsError unless both have the same number of features and, where both state it, the same
     origin at `keys` of `made_by`; `names` say in the message what `a` and `b` are."""
     facts = [("number of features", a.d_sae, b.d_sae)]
-    facts += [(key, a.made_by[key], b.made_by[key]) for key in keys if key in a.made_by and key in b.made_by]
+    for key in keys:
+        if key in a.made_by and key in b.made_by:
+            facts += _facts(key, a.made_by[key], b.made_by[key])
     for fact, ours, theirs in facts:
         if ours != theirs:
             raise SettingsError(
                 f"{names[0]} and {names[1]} differ in their {fact} ({ours} and {theirs}), so their features "
                 "cannot be taken together: collect both with the same model, SAE and settings"
             )
+
+
+def _facts(key: str, a: Any, b: Any) -> list[tuple[str, Any, Any]]:
+    """A fact of two origins; a mapping is one fact per key."""
+    if not (isinstance(a, Mapping) and isinstance(b, Mapping)):
+        return [(key, a, b)]
+    return [(f"{key}.{name}", a.get(name), b.get(name)) for name in {**a, **b}]
 
 
 def _merged_origin(a: dict, b: dict) -> dict:

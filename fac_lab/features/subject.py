@@ -1,40 +1,24 @@
 """The subject: the model whose features are read, at one layer, with its chat template.
 
 Decisions. The forward pass stops after the layer (a hook keeps its output and raises), so no later layer and
-no vocabulary product is paid for. Texts are placed in the template as strings, one tokenizer call serves a
-whole batch, and the pooled tokens are found from character offsets, so one code serves every template.
-Special tokens come from the template or from the tokenizer, never from both: there is no second BOS.
+no vocabulary product is paid for. Special tokens come from the template or from the tokenizer, never from both:
+there is no second BOS, unless the protocol asks for the authors' way.
 """
 
 import inspect
-from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from functools import cached_property
-from typing import NamedTuple
 
 import numpy as np
 import torch
 
+from fac_lab.collect_protocol import PAPER, CollectProtocol
 from fac_lab.digests import digest
 from fac_lab.errors import ModelError
 from fac_lab.features.frame import Frame, chat_frame
 from fac_lab.features.pretrained import config_facts, is_causal, load_pretrained, tokenizer_digest, weights_digest
+from fac_lab.features.tokens import TokenizedText, tokenize
 from fac_lab.profile import ModelSettings
-
-
-class TokenizedText(NamedTuple):
-    """One text in its template; the tokens that count for pooling are `start` .. `stop - 1`."""
-
-    ids: np.ndarray
-    """Token ids of the whole prompt, int64 `[n_tokens]`."""
-    start: int
-    """First pooled token."""
-    stop: int
-    """One after the last pooled token; equal to `start` when nothing is left to pool."""
-    offsets: list[tuple[int, int]]
-    """Character span in the original text of each pooled token; tokens of the suffix get `(len, len)`."""
-    truncated: bool
-    """Whether tokens were cut from the right of the text to fit the limit."""
 
 
 class _LayerReached(Exception):
@@ -131,7 +115,9 @@ class Subject:
             self.max_tokens,
         )
 
-    def tokenize(self, texts: Sequence[str], pool: str = "paper") -> list[TokenizedText]:
+    def tokenize(
+        self, texts: Sequence[str], pool: str = "paper", protocol: CollectProtocol = PAPER
+    ) -> list[TokenizedText]:
         """Tokenize texts in the template, each with the range of tokens to pool over.
 
         `pool="paper"` pools from the first token of the text to the end of the prompt, the template's suffix
@@ -139,55 +125,21 @@ class Subject:
         text with characters of the template counts as the text's. Without a template the tokenizer's special
         tokens are never pooled. A text that is too long loses tokens on its right, so that the template stays
         whole; one without any token of its own pools the suffix alone, or nothing.
+
+        So it is in the protocol `paper`; what its switches change, `CollectProtocol` says.
         """
         if pool not in ("paper", "content"):
             raise ModelError(f'pool must be "paper" or "content", not {pool!r}.')
         texts = list(texts)
         if not texts:
             return []
-        frame = self._frame or Frame("", "", strips=False)
-        bodies = [text.strip() for text in texts] if frame.strips else texts
-        encoded = self.tokenizer(
-            [frame.prefix + body + frame.suffix for body in bodies],
-            add_special_tokens=self._frame is None,
-            truncation=False,
-            padding=False,
-            return_attention_mask=False,
-            return_offsets_mapping=True,
-            return_special_tokens_mask=True,
-            verbose=False,
-        )
-        tokenized = []
-        for index, (text, body) in enumerate(zip(texts, bodies, strict=True)):
-            ids = np.array(encoded["input_ids"][index], dtype=np.int64)
-            spans = encoded["offset_mapping"][index]
-            if self._frame is None:
-                start, end = _content_of_specials(encoded["special_tokens_mask"][index])
-                stop = end
-            else:
-                left = len(frame.prefix)
-                start = bisect_right(spans, left, key=lambda span: span[1])
-                end = max(start, bisect_left(spans, left + len(body), key=lambda span: span[0]))
-                stop = len(ids) if pool == "paper" else end
-            excess = max(0, len(ids) - self.max_tokens)
-            if excess:
-                # At least one token of the text has to survive, or every long text would look the same.
-                if end - start <= excess:
-                    raise ModelError(
-                        f"max_tokens={self.max_tokens} leaves no room for text: the template of {self.name} "
-                        f"takes {len(ids) - (end - start)} tokens. Raise subject.max_tokens."
-                    )
-                ids = np.concatenate([ids[: end - excess], ids[end:]])
-                spans = spans[: end - excess] + spans[end:]
-                end, stop = end - excess, stop - excess
-            # Characters of the prompt -> characters of the original text, stripped white space put back.
-            shift = (len(text) - len(text.lstrip()) if frame.strips else 0) - len(frame.prefix)
-            last = shift + len(frame.prefix) + len(body)
-            offsets = [(min(max(a + shift, 0), last), min(max(b + shift, 0), last)) for a, b in spans[start:end]] + [
-                (len(text), len(text))
-            ] * (stop - end)
-            tokenized.append(TokenizedText(ids, start, stop, offsets, bool(excess)))
-        return tokenized
+        frame = self._frame if protocol.generation_prompt or self._frame is None else self._bare_frame
+        return tokenize(self.tokenizer, texts, frame, protocol, pool=pool, max_tokens=self.max_tokens)
+
+    @cached_property
+    def _bare_frame(self) -> Frame:
+        """The template around a message with nothing begun behind it."""
+        return chat_frame(self.tokenizer, self.name, generation_prompt=False)
 
     def batch(self, texts: Sequence[TokenizedText]) -> tuple[torch.Tensor, torch.Tensor]:
         """Right-padded ids and attention mask, both int64 `[n, longest]`, on the subject's device."""
@@ -244,17 +196,6 @@ def pooled_mask(texts: Sequence[TokenizedText], width: int, device: torch.device
 def layer_output(output) -> torch.Tensor:
     """The residual stream in what a layer returned: a tensor, or the first element of a tuple."""
     return output[0] if isinstance(output, tuple) else output
-
-
-def _content_of_specials(special: Sequence[int]) -> tuple[int, int]:
-    """Range of the tokens between the special tokens at both ends."""
-    start = 0
-    while start < len(special) and special[start]:
-        start += 1
-    stop = len(special)
-    while stop > start and special[stop - 1]:
-        stop -= 1
-    return start, stop
 
 
 def _text_config(model):

@@ -1,7 +1,9 @@
 """Streams of a subject's activation vectors, for training on them in random order and bounded memory.
 
 Rows are drawn in shuffled order and their vectors handed out in rounds that fit in memory, to be shuffled again by
-whoever trains on them.
+whoever trains on them. What is held: the window of 100,000 texts in which rows are shuffled; the vectors of a round
+(0.5 GB, which are 32,768 of width 4,096 in float32; twice that while its pieces are joined), and what a round exceeds
+that by, one chunk of 256 texts at most. Nothing is written to disk, however long the corpus.
 """
 
 import random

@@ -189,3 +189,23 @@ def vectors_of():
         return torch.cat([subject.activations(*subject.batch([t]))[0, t.start : t.stop] for t in texts])
 
     return read
+
+
+@pytest.fixture(scope="session")
+def write_checkpoint() -> Callable[..., dict]:
+    """`write_checkpoint(path, d_in=32, d_sae=64, k=4, drop=())`: a checkpoint as the authors save it, all weights
+    random; returns them."""
+
+    def write(path, *, d_in: int = D_MODEL, d_sae: int = 64, k: int = 4, drop=()) -> dict:
+        torch.manual_seed(0)
+        weight = {
+            "mask": torch.ones(d_sae),
+            "W_enc": torch.randn(d_in, d_sae) * 0.3,
+            "b_enc": torch.randn(d_sae) * 0.3,
+            "b_dec": torch.randn(d_in) * 0.3,
+        }
+        weight = {key: value for key, value in weight.items() if key not in drop}
+        torch.save({"weight": weight, "config": {"d_inp": d_in, "d_hide": d_sae, "topK": k}}, path)
+        return weight
+
+    return write

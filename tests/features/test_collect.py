@@ -157,9 +157,9 @@ def test_a_killed_run_continues_to_the_same_result(make_subject, make_sae, tmp_p
 
 
 def spy(tokenize, seen: list[int]):
-    def counted(self, texts, pool="paper"):
+    def counted(self, texts, *how):
         seen.append(len(texts))
-        return tokenize(self, texts, pool)
+        return tokenize(self, texts, *how)
 
     return counted
 
@@ -250,10 +250,10 @@ def test_memory_of_a_chunk_is_released(make_subject, make_sae):
     subject, sae = make_subject("llama"), make_sae()
     tokenize = type(subject).tokenize
 
-    def counted(self, texts, pool="paper"):
+    def counted(self, texts, *how):
         nonlocal ahead
         ahead -= len(texts)
-        return tokenize(self, texts, pool)
+        return tokenize(self, texts, *how)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(type(subject), "tokenize", counted)

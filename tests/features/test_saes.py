@@ -15,20 +15,6 @@ from fac_lab.profile import SaeSettings
 D_IN, D_SAE, K = 32, 64, 4
 
 
-def write_checkpoint(path, *, d_in=D_IN, d_sae=D_SAE, drop=()):
-    """A checkpoint as the authors save it, with every weight random."""
-    torch.manual_seed(0)
-    weight = {
-        "mask": torch.ones(d_sae),
-        "W_enc": torch.randn(d_in, d_sae) * 0.3,
-        "b_enc": torch.randn(d_sae) * 0.3,
-        "b_dec": torch.randn(d_in) * 0.3,
-    }
-    weight = {key: value for key, value in weight.items() if key not in drop}
-    torch.save({"weight": weight, "config": {"d_inp": d_in, "d_hide": d_sae, "topK": K}}, path)
-    return weight
-
-
 @pytest.fixture
 def sae_folder(make_sae, tmp_path):
     """Write a random SAE with a hook name into a folder; keyword arguments change its settings."""
@@ -54,7 +40,7 @@ def test_folder_round_trip(sae_folder, make_sae, make_subject, architecture):
     assert not sae.training
 
 
-def test_authors_checkpoint_is_topk_of_relu_with_a_tied_decoder(tmp_path, make_subject):
+def test_authors_checkpoint_is_topk_of_relu_with_a_tied_decoder(tmp_path, make_subject, write_checkpoint):
     path = tmp_path / "TopK7_l2_h64_epoch3.pth"
     weight = write_checkpoint(path)
     sae = load_sae(SaeSettings("authors", str(path)), make_subject("llama"))
@@ -69,7 +55,7 @@ def test_authors_checkpoint_is_topk_of_relu_with_a_tied_decoder(tmp_path, make_s
     assert sae.cfg.metadata.hook_name == "blocks.1.hook_resid_post"
 
 
-def test_authors_checkpoint_with_top_k_off_is_plain_relu(tmp_path):
+def test_authors_checkpoint_with_top_k_off_is_plain_relu(tmp_path, write_checkpoint):
     path = tmp_path / "TopK7_l2_h64_epoch3.pth"
     weight = write_checkpoint(path)
     sae = load_sae(SaeSettings("authors", str(path), top_k=False))
@@ -202,7 +188,7 @@ def test_a_checkpoint_that_would_run_code_is_refused(tmp_path):
     assert not target.exists()
 
 
-def test_checkpoints_that_cannot_be_read(tmp_path, make_subject):
+def test_checkpoints_that_cannot_be_read(tmp_path, make_subject, write_checkpoint):
     def load(name, subject=None):
         return load_sae(SaeSettings("authors", str(tmp_path / name)), subject)
 

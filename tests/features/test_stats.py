@@ -14,7 +14,7 @@ from fac_lab.errors import ArtifactError, DataError, SettingsError
 from fac_lab.features.encoder import Pooled
 from fac_lab.features.spans import cut
 from fac_lab.features.stats import EDGES, MAX_LISTED, N_BINS, FeatureStats, snap
-from fac_lab.features.subject import TokenizedText
+from fac_lab.features.tokens import TokenizedText
 
 D_SAE, TOP = 5, 2
 WORDS = ("alpha", "beta", "gamma", "delta", "epsilon")

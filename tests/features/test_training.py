@@ -105,7 +105,7 @@ def test_too_little_text_for_one_batch(make_subject, corpus, tmp_path):
 
 
 KILLED = """
-import os, signal, sys, warnings
+import json, os, signal, sys, warnings
 warnings.simplefilter("ignore")
 import torch
 from fac_lab.corpora import Corpus
@@ -113,27 +113,32 @@ from fac_lab.features import training, vectors
 from fac_lab.features.subject import Subject
 from fac_lab.profile import ModelSettings, SaeTrainingSettings
 torch.set_num_threads(1)
-model, corpus, folder = sys.argv[1:]
+model, corpus, folder, changes = sys.argv[1:]
 training.CHECKPOINT_SECONDS, vectors.ROUND_BYTES, vectors._CHUNK_ROWS = 0, 1, 100
-save = training._save_checkpoint
+save = training.save_checkpoint
 def save_then_kill(trainer, *rest):
     if trainer.n_training_steps == 90:
         save(trainer, *rest)
     if trainer.n_training_steps == 93:
         os.kill(os.getpid(), signal.SIGKILL)
-training._save_checkpoint = save_then_kill
+training.save_checkpoint = save_then_kill
 subject = Subject.load(ModelSettings(model, layer=1, max_tokens=128), device="cpu")
-settings = SaeTrainingSettings(d_sae=64, k=4, tokens=12_800, lr=3e-3, batch=64, seed=0)
+settings = SaeTrainingSettings(d_sae=64, k=4, tokens=12_800, lr=3e-3, batch=64, seed=0, **json.loads(changes))
 training.train_sae(subject, Corpus.from_file(corpus), settings, folder, progress=False)
 """
 
 
-def test_a_killed_training_ends_in_the_same_weights(make_subject, model_folder, corpus, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"decoder": "tied", "loss": "normalised", "k_start": 16, "k_share": 0.9}],
+    ids=["sae_lens", "authors"],
+)
+def test_a_killed_training_ends_in_the_same_weights(make_subject, model_folder, corpus, tmp_path, monkeypatch, changes):
     """Killed at step 93 of 200, three steps behind a checkpoint in the middle of a round of the second pass."""
     data, killed = tmp_path / "corpus.jsonl", tmp_path / "killed"
     data.write_text("".join(json.dumps({"text": row.text}) + "\n" for row in corpus))
     process = subprocess.run(
-        [sys.executable, "-c", KILLED, str(model_folder("llama")), str(data), str(killed)],
+        [sys.executable, "-c", KILLED, str(model_folder("llama")), str(data), str(killed), json.dumps(changes)],
         env={**os.environ, "PYTHONPATH": str(Path(fac_lab.__file__).parents[1])},
         capture_output=True,
         text=True,
@@ -147,7 +152,7 @@ def test_a_killed_training_ends_in_the_same_weights(make_subject, model_folder, 
 
     monkeypatch.setattr(vectors, "ROUND_BYTES", 1)
     monkeypatch.setattr(vectors, "_CHUNK_ROWS", 100)
-    subject, settings = make_subject("llama"), replace(SETTINGS, tokens=12_800, batch=64)
+    subject, settings = make_subject("llama"), replace(SETTINGS, tokens=12_800, batch=64, **changes)
     for folder in (killed, tmp_path / "unbroken"):
         train_sae(subject, Corpus.from_file(data), settings, folder, progress=False)
     weights = [(folder / "sae_weights.safetensors").read_bytes() for folder in (killed, tmp_path / "unbroken")]
@@ -176,6 +181,43 @@ def test_damaged_files_say_what_to_do(make_subject, corpus, tmp_path):
     (tmp_path / "training.json").write_text("{")
     with pytest.raises(ArtifactError, match=r"training.json is damaged.*Delete it"):
         train_sae(subject, corpus, settings, tmp_path, progress=False)
+
+
+def test_settings_that_came_later_leave_the_key_of_older_trainings(make_subject, corpus, tmp_path):
+    settings = replace(SETTINGS, tokens=1_000)
+    train_sae(make_subject("llama"), corpus, settings, tmp_path, progress=False)
+    recorded = json.loads((tmp_path / "training.json").read_text())["made_by"]["settings"]
+    assert set(recorded) == {"d_sae", "k", "tokens", "lr", "batch", "seed", "clustering"}
+    # Where it is reported is no part of what it is.
+    train_sae(make_subject("llama"), corpus, replace(settings, wandb="project"), tmp_path, progress=False)
+    with pytest.raises(ArtifactError, match="another SAE"):
+        train_sae(make_subject("llama"), corpus, replace(settings, decoder="tied"), tmp_path, progress=False)
+
+
+def test_reports_go_to_wandb_only_where_a_project_is_named(make_subject, corpus, tmp_path, monkeypatch):
+    import wandb
+
+    began = []
+    monkeypatch.setattr(wandb, "init", lambda **how: began.append(how) or Run())
+
+    class Run:
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            began.append("ended")
+
+        def log(self, facts, step):
+            began.append((step, sorted(facts)))
+
+    subject, settings = make_subject("llama"), replace(SETTINGS, tokens=128 * 45)
+    train_sae(subject, corpus, settings, tmp_path / "silent", progress=False)
+    assert began == []
+    train_sae(subject, corpus, replace(settings, wandb="lab"), tmp_path / "told", progress=False)
+    (how, *steps, end) = began
+    assert (how["project"], how["resume"], how["config"]["d_sae"], end) == ("lab", "allow", 64, "ended")
+    assert [step for step, _ in steps] == [20, 40]
+    assert {"details/k", "losses/mse_loss", "metrics/explained_variance"} <= set(steps[0][1])
 
 
 def interrupted(*_):

@@ -22,6 +22,8 @@ def test_rounds_cover_the_corpus_and_can_begin_anywhere(make_subject, corpus, ve
         if next_row == 0:
             passes.append([])
         row = next_row
+    # Memory: a full round, and one chunk of texts beyond it at most.
+    assert round_bytes > 1 or max(map(len, seen)) < 16 * 64 + 40 * subject.max_tokens < len(vectors_of(subject, corpus))
     whole = vectors_of(subject, corpus)
     assert len(passes[0]) == 1 if round_bytes > 1 else len(passes[0]) > 3
     for one in passes[:2]:

@@ -129,7 +129,7 @@ def _fit(
         disable=not progress,
     )
     saved_at = monotonic()
-    rounds = vector_rounds(subject, corpus, batch=settings.batch, seed=settings.seed, row=place.row)
+    rounds = vector_rounds(subject, corpus, batch=settings.batch, seed=settings.seed, row=place.row, progress=progress)
     with bar, _reports(settings, key) as report:
         while trainer.n_training_steps < total:
             vectors, next_row = next(rounds)

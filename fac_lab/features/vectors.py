@@ -12,6 +12,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 import torch
+from tqdm.auto import tqdm
 
 from fac_lab.errors import DataError
 from fac_lab.features.collect import batches
@@ -28,7 +29,7 @@ _SHUFFLED_ROWS = 100_000
 
 
 def vector_rounds(
-    subject: Subject, corpus: "Corpus", *, batch: int, seed: int, row: int = 0
+    subject: Subject, corpus: "Corpus", *, batch: int, seed: int, row: int = 0, progress: bool = False
 ) -> Iterator[tuple[torch.Tensor, int]]:
     """Endless rounds of activation vectors `[n, d_model]`, each with the row at which the next one begins.
 
@@ -37,27 +38,35 @@ def vector_rounds(
     once. Raises DataError for one that does not fill a `batch`.
     """
     full = max(16 * batch, ROUND_BYTES // (4 * subject.d_model))
+    with tqdm(
+        total=full, desc="reading activations", unit=" vectors", unit_scale=True, disable=not progress, leave=False
+    ) as bar:
+        while True:
+            held, begin = [], row
+            rows = islice(_shuffled((row.text for row in corpus), seed), row, None)
+            while texts := list(islice(rows, _CHUNK_ROWS)):
+                read = _vectors(subject, texts)
+                held += read
+                row += len(texts)
+                bar.update(sum(map(len, read)))
+                if sum(map(len, held)) >= full:
+                    yield torch.cat(held), row
+                    held, begin = [], row
+                    bar.reset()
+            if begin == 0:
+                break
+            if held:
+                yield torch.cat(held), 0
+                bar.reset()
+            row = 0
+    whole = torch.cat(held) if held else torch.zeros(0, subject.d_model)
+    if len(whole) < batch:
+        raise DataError(
+            f"{corpus.name} gives {len(whole)} activation vectors, fewer than one batch of {batch}. Use more texts, "
+            "or lower sae_training.batch."
+        )
     while True:
-        held, begin = [], row
-        rows = islice(_shuffled((row.text for row in corpus), seed), row, None)
-        while texts := list(islice(rows, _CHUNK_ROWS)):
-            held += _vectors(subject, texts)
-            row += len(texts)
-            if sum(map(len, held)) >= full:
-                yield torch.cat(held), row
-                held, begin = [], row
-        if begin == 0:
-            whole = torch.cat(held) if held else torch.zeros(0, subject.d_model)
-            if len(whole) < batch:
-                raise DataError(
-                    f"{corpus.name} gives {len(whole)} activation vectors, fewer than one batch of "
-                    f"{batch}. Use more texts, or lower sae_training.batch."
-                )
-            while True:
-                yield whole, 0
-        if held:
-            yield torch.cat(held), 0
-        row = 0
+        yield whole, 0
 
 
 def _vectors(subject: Subject, texts: list[str]) -> list[torch.Tensor]:

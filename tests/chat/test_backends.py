@@ -78,10 +78,11 @@ class Server:
                 handler.send_header(name, value)
             handler.send_header("Content-Length", str(len(content.encode())))
             handler.end_headers()
-            handler.wfile.write(content.encode())
         finally:
             with self.lock:
                 self.in_flight -= 1
+        # Counted out before its last byte: whoever has that may ask again at once.
+        handler.wfile.write(content.encode())
 
 
 @contextmanager

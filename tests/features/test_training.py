@@ -187,7 +187,7 @@ def test_settings_that_came_later_leave_the_key_of_older_trainings(make_subject,
     settings = replace(SETTINGS, tokens=1_000)
     train_sae(make_subject("llama"), corpus, settings, tmp_path, progress=False)
     recorded = json.loads((tmp_path / "training.json").read_text())["made_by"]["settings"]
-    assert set(recorded) == {"d_sae", "k", "tokens", "lr", "batch", "seed", "clustering"}
+    assert set(recorded) == {"d_sae", "k", "tokens", "lr", "batch", "seed", "clustering", "dead_after"}
     # Where it is reported is no part of what it is.
     train_sae(make_subject("llama"), corpus, replace(settings, wandb="project"), tmp_path, progress=False)
     with pytest.raises(ArtifactError, match="another SAE"):

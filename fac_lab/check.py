@@ -67,7 +67,8 @@ def iter_check(profile: Profile) -> Iterator[CheckRow]:
         elif settings.backend == "local":
             yield _model(role, settings.model)
         else:
-            yield _endpoint(role, settings)
+            for address in settings.addresses:
+                yield _endpoint(role, settings, address)
     for role, corpus in profile.corpora.items():
         if corpus.source != "mini":
             there = Path(resolve(corpus.source)).is_file()
@@ -190,9 +191,9 @@ def _sae(profile: Profile) -> CheckRow:
     return CheckRow("SAE", False, f"none in {where}", cure)
 
 
-def _endpoint(role: str, settings: ChatSettings) -> CheckRow:
-    """A short GET of base_url/models: is somebody there, is the key taken, is the model served?"""
-    base = (settings.base_url or os.environ.get("OPENAI_BASE_URL") or DEFAULT_ENDPOINT).rstrip("/")
+def _endpoint(role: str, settings: ChatSettings, address: str | None) -> CheckRow:
+    """A short GET of address/models: is somebody there, is the key taken, is the model served?"""
+    base = (address or os.environ.get("OPENAI_BASE_URL") or DEFAULT_ENDPOINT).rstrip("/")
     key = os.environ.get(settings.api_key_env)
     request = urllib.request.Request(f"{base}/models", headers={"Authorization": f"Bearer {key}"} if key else {})
     try:

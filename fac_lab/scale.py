@@ -160,30 +160,39 @@ def collect_shards(
     planner = ShardWorker(reader, shards, root)
     numbers = range(len(shards.files))
     todo = [number for number in numbers if not planner.finished(number)]
-    if len(todo) < len(numbers):
-        log.info("%s: %d of %d shards are finished already", shards.name, len(numbers) - len(todo), len(numbers))
+    made = sorted({*numbers} - {*todo})
+    if made:
+        log.info("%s: %d of %d shards are finished already", shards.name, len(made), len(numbers))
     options = {"reader": reader, "shards": shards, "root": root}
     reports = _with_ray(options, todo, workers, cpus, gpus, address) if workers else map(planner.read, todo)
-    failed = []
-    with tqdm(total=len(numbers), initial=len(numbers) - len(todo), unit=" shards", disable=not progress) as bar:
-        for report in reports if todo else ():
+    bar = tqdm(total=len(numbers), initial=len(made), unit=" shards", disable=not progress)
+
+    def finished() -> Iterator[Path]:
+        """Folders of the shards, those that are made now as they are finished: merging goes on beside the work."""
+        failed = []
+        yield from (planner.artifact(number).path for number in made)
+        for report in reports:
+            bar.update()
             if report["error"]:
                 failed.append(report)
                 log.warning("shard %s failed: %s", shards.files[report["shard"]].path, report["error"])
-            bar.update()
-    if failed:
-        first = min(failed, key=lambda report: report["shard"])
-        raise getattr(errors, first["kind"])(
-            f"{len(failed)} of {len(numbers)} shards failed, the first of them {shards.files[first['shard']].path}: "
-            f"{first['error']} (the others are kept: mend this and run again)"
-        )
-    total = merged(planner.artifact(number).path for number in numbers)
+            else:
+                yield planner.artifact(int(report["shard"])).path
+        if failed:
+            first = min(failed, key=lambda report: report["shard"])
+            raise getattr(errors, first["kind"])(
+                f"{len(failed)} of {len(numbers)} shards failed, the first of them "
+                f"{shards.files[first['shard']].path}: {first['error']} (the others are kept: mend this and run again)"
+            )
+
+    with bar:
+        total = merged(finished())
     total.made_by = {**total.made_by, "corpora": {shards.digest: shards.name}}
     return total
 
 
 def merged(folders: Iterable[str | Path]) -> FeatureStats:
-    """Saved statistics of different samples added up, in any order.
+    """Saved statistics of different samples added up; the order does not matter.
 
     Raises SettingsError, with the folder, where one was measured with another model, tokenizer, SAE or pooling;
     ArtifactError for damaged files.

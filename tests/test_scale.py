@@ -5,7 +5,6 @@ import os
 import shutil
 import signal
 import threading
-import time
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -124,27 +123,29 @@ def test_a_lab_keeps_the_result_as_that_of_the_corpus(empty, corpus, shards, exp
 def test_two_workers_on_ray_one_of_them_killed(empty, shards, expected):
     """A worker dies while it works on a shard; Ray starts another, and nothing is missing or counted twice."""
     victims: list[int] = []
-    watch = threading.Thread(target=kill_a_worker, args=(empty.store.root / "shard-stats", victims))
+    over = threading.Event()
+    watch = threading.Thread(target=kill_a_worker, args=(empty.store.root / "shard-stats", victims, over))
     watch.start()
-    stats = collect_shards(shards, empty.reader, empty.store, workers=2, progress=False)
-    watch.join()
+    try:
+        stats = collect_shards(shards, empty.reader, empty.store, workers=2, progress=False)
+    finally:
+        over.set()
+        watch.join()
     assert len(victims) == 1
     assert identical(stats, expected)
     facts = [ShardWorker(empty.reader, shards, str(empty.store.root)).artifact(n).facts for n in range(5)]
     assert [fact["samples"] for fact in facts] == [40, 40, 40, 40, 30]
 
 
-def kill_a_worker(folder: Path, victims: list[int]) -> None:
-    """Kill (as a crash would) the process that holds the first lock on a shard."""
-    until = time.monotonic() + 120
-    while time.monotonic() < until:
+def kill_a_worker(folder: Path, victims: list[int], over: threading.Event) -> None:
+    """Kill (as a crash would) the first process that has a shard in work."""
+    while not over.wait(0.001):
         for holder in folder.glob("*.holder"):
             words = holder.read_text().split() if holder.exists() else []
             if len(words) > 1 and int(words[1]) != os.getpid():
                 psutil.Process(int(words[1])).send_signal(signal.SIGKILL)
                 victims.append(int(words[1]))
                 return
-        time.sleep(0.001)
 
 
 class Killed(BaseException):

@@ -32,6 +32,8 @@ from fac_lab.store import Artifact, Store
 log = logging.getLogger(__name__)
 
 SHARD_STATS_VERSION = 1
+# On a busy machine Ray may miss its own time limits; the second time its files are in memory.
+_STARTS = 3
 # Only numbers of shards pass through Ray; its default takes a third of the memory.
 _OBJECT_STORE_BYTES = 100 * 2**20
 
@@ -244,8 +246,7 @@ def _with_ray(
         ) from error
     began = not ray.is_initialized()
     if began:
-        local = {"num_cpus": workers * cpus, "object_store_memory": _OBJECT_STORE_BYTES, "include_dashboard": False}
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **({} if address else local))
+        _connect(ray, address, workers * cpus)
     try:
         if gpus is None:
             gpus = 1 if ray.cluster_resources().get("GPU", 0) else 0
@@ -264,3 +265,28 @@ def _with_ray(
     finally:
         if began:
             ray.shutdown()
+
+
+def _connect(ray: Any, address: str | None, cpus: int) -> None:
+    """Join the cluster at `address`, or start one here."""
+    quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
+    if address is not None:
+        try:
+            ray.init(address=address, **quiet)
+        except (ConnectionError, ValueError) as error:
+            raise SettingsError(
+                f"no Ray cluster answers at {address} ({error}): `ray start --head` makes one"
+            ) from error
+        return
+    for left in reversed(range(_STARTS)):
+        try:
+            ray.init(num_cpus=cpus, object_store_memory=_OBJECT_STORE_BYTES, include_dashboard=False, **quiet)
+            return
+        except Exception as error:  # Ray gives its processes half a minute and then raises a bare Exception
+            ray.shutdown()
+            if not left:
+                raise SettingsError(
+                    f"Ray could not be started on this machine ({error}): it is too busy, or short of memory; try "
+                    "again, or name a running cluster"
+                ) from error
+            log.warning("Ray did not start (%s): trying again", error)

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from fac_lab.cli import main
 from fac_lab.corpora import Corpus
 from fac_lab.errors import ArtifactError, DataError, ModelError, SettingsError
 from fac_lab.features.collect import collect
@@ -224,6 +225,7 @@ def test_merging_takes_any_order_and_nothing_is_an_error(lab, corpus, tmp_path):
 
 
 def table(path: Path, ids: list | None, texts: list) -> Path:
+    path.parent.mkdir(exist_ok=True)
     pq.write_table(pa.table({"query": texts} | ({"key": ids} if ids else {})), path)
     return path
 
@@ -232,7 +234,6 @@ def test_files_of_others_are_shards(empty, corpus, tmp_path):
     """Ids are used in two files, one file is empty, a row is unusable; the sizes are no multiples of a chunk."""
     texts = [row.text for row in islice(corpus, 70)]
     folder = tmp_path / "web"
-    folder.mkdir()
     table(folder / "b.parquet", [str(n) for n in range(37)], texts[33:])
     table(folder / "a.parquet", [str(n) for n in range(34)], [*texts[:33], " "])
     pq.write_table(
@@ -300,3 +301,17 @@ def test_a_full_disk_is_not_taken_for_damage(empty, shards, monkeypatch):
         in_this_process(empty, shards)
     worker = ShardWorker(empty.reader, shards, str(empty.store.root))
     assert [worker.finished(number) for number in range(5)] == [True, True, False, False, False]
+
+
+def test_the_command_collects_a_file_or_a_folder_for_the_audit_to_find(corpus, tmp_path, capsys, read):
+    file = table(tmp_path / "texts.parquet", None, [row.text for row in islice(corpus, 30)])
+    command = ["--text-column", "query", "--out", str(tmp_path / "run"), "--profile", "smoke"]
+    assert main(["collect", str(file), *command]) == 0
+    assert "1 shards, 30 samples" in capsys.readouterr().out
+    done = len(read)
+    stats = Lab.open("smoke", out=tmp_path / "run" / "store").stats(Corpus.from_file(file, text_column="query"))
+    assert stats.n_samples == 30 and len(read) == done
+    table(tmp_path / "web" / "a.parquet", None, ["How do I bake bread?"])
+    table(tmp_path / "web" / "b.parquet", None, ["How do I bake bread?"])
+    assert main(["collect", str(tmp_path / "web"), *command]) == 0
+    assert "2 shards, 2 samples" in capsys.readouterr().out

@@ -237,6 +237,8 @@ def _with_ray(
         return
     # Ray reports its use to its makers unless told otherwise.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # Its workers give way to everything else on the machine, and here they are the work.
+    os.environ.setdefault("RAY_worker_niceness", "0")
     try:
         import ray
         import ray.data
@@ -257,7 +259,8 @@ def _with_ray(
             ShardWorker,
             fn_constructor_kwargs={**options, "threads": cpus},
             batch_size=1,
-            compute=ray.data.ActorPoolStrategy(size=min(workers, len(todo))),
+            # One task each, because those that wait for a lost worker wait for its successor.
+            compute=ray.data.ActorPoolStrategy(size=min(workers, len(todo)), max_tasks_in_flight_per_actor=1),
             num_cpus=cpus,
             num_gpus=gpus,
         )

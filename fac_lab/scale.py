@@ -171,15 +171,20 @@ def collect_shards(
 
     def finished() -> Iterator[Path]:
         """Folders of the shards, those that are made now as they are finished: merging goes on beside the work."""
-        failed = []
+        failed, lacking = [], set(todo)
         yield from (planner.artifact(number).path for number in made)
         for report in reports:
             bar.update()
+            lacking.discard(int(report["shard"]))
             if report["error"]:
                 failed.append(report)
                 log.warning("shard %s failed: %s", shards.files[report["shard"]].path, report["error"])
             else:
                 yield planner.artifact(int(report["shard"])).path
+        if lacking:
+            raise ArtifactError(
+                f"{len(lacking)} of {len(numbers)} shards came to no end; run it again, it goes on there"
+            )
         if failed:
             first = min(failed, key=lambda report: report["shard"])
             raise getattr(errors, first["kind"])(

@@ -258,6 +258,7 @@ def _with_ray(
         if gpus is None:
             gpus = 1 if ray.cluster_resources().get("GPU", 0) else 0
         ray.data.DataContext.get_current().enable_progress_bars = False
+        logging.getLogger("ray.data").setLevel(logging.ERROR)
         # A block per shard: it is what Ray hands out, and what it does again when a worker is lost.
         plan = ray.data.from_items([{"shard": number} for number in todo], override_num_blocks=len(todo))
         reports = plan.map_batches(

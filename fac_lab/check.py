@@ -61,7 +61,8 @@ def iter_check(profile: Profile) -> Iterator[CheckRow]:
         elif settings.backend == "local":
             yield model_row(role, settings.model, hub)
         else:
-            yield _endpoint(role, settings)
+            for address in settings.addresses:
+                yield _endpoint(role, settings, address)
     for role, corpus in profile.corpora.items():
         if corpus.source in catalogue():
             yield named_data_row(role, corpus, profile.data_dir)
@@ -163,11 +164,11 @@ def _disk(folder: Path) -> Iterator[CheckRow]:
     yield CheckRow("free disk", free >= NEEDED_GB, f"{free:.1f} GB", cure)
 
 
-def _endpoint(role: str, settings: ChatSettings) -> CheckRow:
-    """A short GET of base_url/models: is somebody there, is the key taken, is the model served?"""
-    base = (settings.base_url or os.environ.get("OPENAI_BASE_URL") or DEFAULT_ENDPOINT).rstrip("/")
+def _endpoint(role: str, settings: ChatSettings, address: str | None) -> CheckRow:
+    """A short GET of address/models: is somebody there, is the key taken, is the model served?"""
+    base = (address or os.environ.get("OPENAI_BASE_URL") or DEFAULT_ENDPOINT).rstrip("/")
     key = os.environ.get(settings.api_key_env)
-    if not key and not is_loopback(settings.base_url):
+    if not key and not is_loopback(address):
         cure = f"set the environment variable {settings.api_key_env}, or name another one as {role}.api_key_env"
         return CheckRow(role, False, f"{settings.model} at {base}: no key in ${settings.api_key_env}", cure)
     request = urllib.request.Request(f"{base}/models", headers={"Authorization": f"Bearer {key}"} if key else {})

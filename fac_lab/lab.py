@@ -8,7 +8,7 @@ A result is keyed by all that made it; asked for again, in this process or anoth
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -24,12 +24,15 @@ from fac_lab.corpora import Corpus, open_corpus
 from fac_lab.errors import SettingsError
 from fac_lab.features.collect import collect, measure
 from fac_lab.features.encoder import Encoder
+from fac_lab.features.pretrained import tokenizer_digest
 from fac_lab.features.saes import load_sae
 from fac_lab.features.stats import FeatureStats
 from fac_lab.features.subject import Subject
 from fac_lab.features.training import train_sae
 from fac_lab.profile import ChatSettings, Profile, load_profile, project_root, resolve
 from fac_lab.recipes.protocols import save_record
+from fac_lab.scale import Reader, collect_shards
+from fac_lab.shards import Shards
 from fac_lab.store import Artifact, Store
 from fac_lab.synthesis.plain import plain
 from fac_lab.synthesis.samples import Sample, kept
@@ -121,17 +124,31 @@ class Lab:
             counts = {"samples": stats.n_samples, "tokens": stats.n_tokens, "truncated": stats.n_truncated}
             return counts if corpus.record is None else {**counts, "data": corpus.record}
 
-        artifact = self.store.once(
-            "stats",
-            build,
-            version=STATS_VERSION,
-            corpus=corpus.digest,
-            subject=self.subject.digest,
-            sae=self.encoder.digest,
-            collect=self.profile.collect,
-            matrix=keep_matrix,
+        return self._stats(corpus.digest, build, keep_matrix)
+
+    def stats_of_shards(self, shards: Shards, **cluster: Any) -> FeatureStats:
+        """What a corpus in shards activates, collected by the workers that `cluster` names (see
+        `scale.collect_shards`); kept as the result of `stats(shards.corpus())`, which it equals."""
+
+        def build(artifact: Artifact) -> dict:
+            stats = collect_shards(shards, self.reader, self.store, **cluster)
+            stats.save(artifact.path)
+            return {"samples": stats.n_samples, "tokens": stats.n_tokens, "truncated": stats.n_truncated}
+
+        return self._stats(shards.digest, build, keep_matrix=False)
+
+    @property
+    def reader(self) -> Reader:
+        """What workers on other machines need to read features as this lab does."""
+        profile = self.profile
+        return Reader(
+            profile.subject,
+            profile.sae,
+            profile.collect,
+            subject_digest=self.subject.digest,
+            sae_digest=self.encoder.digest,
+            tokenizer_digest=tokenizer_digest(self.subject.tokenizer),
         )
-        return FeatureStats.load(artifact.path)
 
     def measure(self, texts: Sequence[str], features: Sequence[int] | None = None) -> np.ndarray:
         """Pooled activations of texts, [n_texts, n_features] (all features if None)."""
@@ -202,6 +219,19 @@ class Lab:
             n, chat=self.generator, settings=self.profile.synthesis, prompts=self._prompts(synthesis), seed=seed
         )
         return [sample.text for sample in kept(samples)]
+
+    def _stats(self, corpus: str, build: Callable[[Artifact], dict], keep_matrix: bool) -> FeatureStats:
+        artifact = self.store.once(
+            "stats",
+            build,
+            version=STATS_VERSION,
+            corpus=corpus,
+            subject=self.subject.digest,
+            sae=self.encoder.digest,
+            collect=self.profile.collect,
+            matrix=keep_matrix,
+        )
+        return FeatureStats.load(artifact.path)
 
     def _client(self, part: str, settings: ChatSettings | None) -> ChatClient:
         if settings is None:

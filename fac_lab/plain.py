@@ -40,7 +40,9 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
     if origin in (types.UnionType, typing.Union):
         if value is None:
             return None
-        return _convert(next(option for option in inner if option is not type(None)), value, where)
+        options = [option for option in inner if option is not type(None)]
+        lists = [option for option in options if typing.get_origin(option) is tuple]
+        return _convert((lists if lists and isinstance(value, list) else options)[0], value, where)
     if is_dataclass(hint):
         return build(hint, value, where)
     if origin is Mapping:

@@ -255,12 +255,13 @@ class ChatSettings:
     """"local" (a Hugging Face chat model in this process) or "endpoint" (an OpenAI-compatible server)."""
     model: str
     """Folder or hub name for "local", model name for "endpoint"."""
-    base_url: str | None = None
-    """Address of the endpoint, e.g. http://localhost:8000/v1; None is the openai package's default."""
+    base_url: str | tuple[str, ...] | None = None
+    """Address of the endpoint, e.g. http://localhost:8000/v1; None is the openai package's default. Or several, in
+    rotation, that serve the same model; cached answers go by the first."""
     api_key_env: str = "OPENAI_API_KEY"
     """Name of the environment variable that holds the key; the key itself is never written anywhere."""
     concurrency: int = 8
-    """Requests in flight at once (endpoint), sequences per batch (local)."""
+    """Requests in flight at once (endpoint, all addresses together), sequences per batch (local)."""
     timeout: float = 60
     """Seconds one request may take."""
     retries: int = 5
@@ -282,11 +283,20 @@ class ChatSettings:
             self.backend == "endpoint" or self.base_url is None,
             f"base_url {self.base_url!r} is given for a local backend: write backend: endpoint, or remove it",
         )
+        _require(
+            0 < len(self.addresses) == len(set(self.addresses)),
+            f"base_url is {self.base_url!r}; name one address, or several different ones",
+        )
         _at_least("concurrency", self.concurrency, 1)
         _at_least("retries", self.retries, 0)
         _require(self.timeout > 0, f"timeout is {self.timeout}; it has to be positive (seconds)")
         _at_least("max_requests", self.max_requests, 0)
         _at_least("max_tokens_total", self.max_tokens_total, 0)
+
+    @property
+    def addresses(self) -> tuple[str | None, ...]:
+        """Every address in `base_url`, also where there is but one."""
+        return self.base_url if isinstance(self.base_url, tuple) else (self.base_url,)
 
 
 @dataclass(frozen=True)

@@ -96,6 +96,14 @@ def test_endpoints_are_asked_for_their_models(small, monkeypatch):
     assert row.ok is False and "start the server" in row.cure
 
 
+def test_every_address_of_an_endpoint_is_asked(small):
+    with server(json.dumps({"data": [{"id": "writer"}]}).encode()) as (first, _), server(b"{}", 500) as (second, _):
+        settings = ChatSettings(backend="endpoint", model="writer", base_url=(first, second))
+        rows = [row for row in run_check(replace(small, generator=settings)) if row.name == "generator"]
+    assert [row.ok for row in rows] == [True, False]
+    assert first in rows[0].detail and second in rows[1].detail
+
+
 @pytest.mark.parametrize(
     ("answer", "status", "said"),
     [

@@ -18,6 +18,7 @@ import httpx2
 import openai
 
 from fac_lab.chat.client import ChatReply, ChatRequest
+from fac_lab.chat.rotation import Address, Rotation
 from fac_lab.errors import ChatError
 from fac_lab.profile import ChatSettings, is_loopback
 
@@ -28,7 +29,16 @@ LONGEST_WAIT = 120.0
 class _Failure(Exception):
     """Why one attempt gave no answer."""
 
-    def __init__(self, reason: str, *, retry: bool = False, wait: float = 0.0, hopeless: bool = False) -> None:
+    def __init__(
+        self,
+        reason: str,
+        *,
+        retry: bool = False,
+        wait: float = 0.0,
+        hopeless: bool = False,
+        down: bool = False,
+        elsewhere: bool = True,
+    ) -> None:
         super().__init__(reason)
         self.reason = reason
         self.retry = retry
@@ -36,43 +46,57 @@ class _Failure(Exception):
         self.wait = wait
         """Seconds the server asks to wait."""
         self.hopeless = hopeless
-        """Whether every other request is bound to fail in the same way."""
+        """Whether every other request to this address is bound to fail in the same way."""
+        self.down = down or hopeless
+        """Whether the server is at fault rather than the request."""
+        self.elsewhere = elsewhere
+        """Whether another server may answer."""
 
 
 class EndpointBackend:
-    """A chat model behind an OpenAI-compatible HTTP endpoint.
+    """A chat model behind an OpenAI-compatible HTTP endpoint, or behind several that serve the same model.
 
     429 (its Retry-After honoured), 5xx, time-outs and lost connections are tried again `retries` times, after
     `backoff` seconds, doubled each time, with jitter. Once the server cannot be reached, or refuses the key
     or the model, and has answered nobody meanwhile, the requests that wait fail at once with that reason.
+
+    Of several addresses the least busy is asked. A request that fails at one goes to the others at once, each
+    of which counts as the same attempt; a server that is down, or refuses key or model, is left out for `rest`
+    seconds, an overloaded one for as long as it asks. So a server may die in the middle of a run: its requests
+    are answered by the others. Which of them answered is not part of a cached answer's key; the first address
+    is, so that others may come and go.
     """
 
     def __init__(
         self,
         model: str,
         *,
-        base_url: str | None = None,
+        base_url: str | Sequence[str] | None = None,
         api_key: str = "EMPTY",
         concurrency: int = 8,
         timeout: float = 60.0,
         retries: int = 5,
         backoff: float = 0.5,
+        rest: float = 30.0,
     ) -> None:
         self.model = model
         self.concurrency = concurrency
         self.retries = retries
         self.backoff = backoff
-        self._client = openai.OpenAI(api_key=api_key, base_url=base_url, timeout=timeout, max_retries=0)
-        # A password in the address is a secret as well.
-        self.url = str(self._client.base_url.copy_with(userinfo=b"")).rstrip("/")
+        self.rest = rest
+        self._key = api_key
+        urls = [base_url] if base_url is None or isinstance(base_url, str) else base_url
+        clients = [openai.OpenAI(api_key=api_key, base_url=url, timeout=timeout, max_retries=0) for url in urls]
+        self._rotation = Rotation([Address(client) for client in clients])
 
     @classmethod
     def from_settings(cls, settings: ChatSettings) -> "EndpointBackend":
         """The backend a profile names. Raises ChatError where the key of a remote endpoint is not set."""
         key = os.environ.get(settings.api_key_env)
-        if not key and not is_loopback(settings.base_url):
+        remote = [url for url in settings.addresses if not is_loopback(url)]
+        if not key and remote:
             raise ChatError(
-                f"the endpoint {settings.base_url or 'of the openai package'} needs a key: set the "
+                f"the endpoint {remote[0] or 'of the openai package'} needs a key: set the "
                 f"environment variable {settings.api_key_env} (or name another one as api_key_env)"
             )
         return cls(
@@ -86,8 +110,8 @@ class EndpointBackend:
 
     @property
     def name(self) -> str:
-        """Address and model, which is all that is known of what answers."""
-        return f"{self.model} at {self.url}"
+        """First address and model, which is all that is known of what answers."""
+        return f"{self.model} at {self._rotation.addresses[0].url}"
 
     def generate(self, requests: Sequence[ChatRequest], done: Callable[[int, ChatReply], None]) -> None:
         """Answer requests in parallel threads; `done` is called from the calling thread."""
@@ -108,34 +132,45 @@ class EndpointBackend:
                 request,
                 "an endpoint cannot write the user's turn: use a local backend for requests without messages",
             )
-        answered_before = stop.answers
-        for attempt in range(1, self.retries + 2):
+        answered_before, attempt = stop.answers, 1
+        tried: set[Address] = set()
+        while True:
             if stop.reason is not None:
                 return ChatReply.failed(request, f"not sent: {stop.reason}")
+            address, reply = self._rotation.take(tried), None
             try:
-                reply = self._attempt(request)
+                reply = self._attempt(request, address)
             except _Failure as error:
                 failure = error
-            else:
+            finally:
+                self._rotation.release(address, answered=reply is not None)
+            if reply is not None:
                 stop.answers += 1
                 return reply
+            reason = failure.reason.replace(self._key, "(key)")
+            if failure.down:
+                self._rotation.rest(address, failure.wait or self.rest, reason)
+            tried.add(address)
+            if failure.elsewhere and self._rotation.another(tried):
+                continue
             if not failure.retry or attempt > self.retries:
                 break
-            pause = self.backoff * 2 ** (attempt - 1) * random.uniform(0.5, 1.0)
+            attempt, tried = attempt + 1, {address}
+            pause = self.backoff * 2 ** (attempt - 2) * random.uniform(0.5, 1.0)
             stop.sleep(max(failure.wait, min(pause, LONGEST_WAIT)))
-        reason = failure.reason.replace(self._client.api_key, "(key)")
         if failure.hopeless and stop.answers == answered_before:
             stop.set(reason)
         return ChatReply.failed(request, f"{reason} ({attempt} attempts)" if attempt > 1 else reason)
 
-    def _attempt(self, request: ChatRequest) -> ChatReply:
+    def _attempt(self, request: ChatRequest, address: Address) -> ChatReply:
         """One HTTP call. Raises _Failure."""
+        url = address.url
         extra: dict[str, Any] = {}
         if request.schema is not None:
             schema = {"name": "answer", "schema": dict(request.schema), "strict": True}
             extra["response_format"] = {"type": "json_schema", "json_schema": schema}
         try:
-            response = self._client.chat.completions.with_raw_response.create(
+            response = address.client.chat.completions.with_raw_response.create(
                 model=self.model,
                 messages=[dict(turn) for turn in request.messages],
                 temperature=request.temperature,
@@ -146,30 +181,33 @@ class EndpointBackend:
             )
             body = response.http_response.text
         except openai.APITimeoutError as error:
-            raise _Failure(f"{self.url} did not answer in time", retry=True) from error
+            raise _Failure(f"{url} did not answer in time", retry=True, down=True) from error
         except openai.APIConnectionError as error:
             if not isinstance(error.__cause__, httpx2.ConnectError):
-                raise _Failure(f"{self.url} broke the connection ({error.__cause__})", retry=True) from error
-            reason = f"{self.url} cannot be reached ({error.__cause__}): is the server running?"
+                raise _Failure(f"{url} broke the connection ({error.__cause__})", retry=True, down=True) from error
+            reason = f"{url} cannot be reached ({error.__cause__}): is the server running?"
             raise _Failure(reason, retry=True, hopeless=True) from error
         except openai.APIStatusError as error:
-            raise self._refused(error) from error
-        return _read(body, request, self.url)
+            raise self._refused(error, url) from error
+        return _read(body, request, url)
 
-    def _refused(self, error: openai.APIStatusError) -> _Failure:
+    def _refused(self, error: openai.APIStatusError, url: str) -> _Failure:
         status, said = error.status_code, _shorten(error.message)
         if status in (401, 403):
-            return _Failure(f"{self.url} refuses the key: HTTP {status}, {said}", hopeless=True)
+            return _Failure(f"{url} refuses the key: HTTP {status}, {said}", hopeless=True)
         if status == 404:
-            reason = f"{self.url} does not know the model {self.model!r}, or is not the right address"
+            reason = f"{url} does not know the model {self.model!r}, or is not the right address"
             return _Failure(f"{reason}: HTTP 404, {said}", hopeless=True)
         if error.code == "insufficient_quota":
-            return _Failure(f"the account behind {self.url} has no credit left: {said}", hopeless=True)
+            return _Failure(f"the account behind {url} has no credit left: {said}", hopeless=True)
         wait = _retry_after(error.response.headers.get("retry-after"))
         if wait > LONGEST_WAIT:
-            return _Failure(f"{self.url} asks to wait {wait:.0f} s (HTTP {status}): replay the failures later")
+            reason = f"{url} asks to wait {wait:.0f} s (HTTP {status}): replay the failures later"
+            return _Failure(reason, wait=wait, down=True)
         retry = status in (408, 409, 429) or status >= 500
-        return _Failure(f"{self.url} answered HTTP {status}: {said}", retry=retry, wait=wait)
+        # A 500 may be the request's own fault, and a 429 without a time is over soon.
+        down = status in (502, 503, 504) or (status == 429 and wait > 0)
+        return _Failure(f"{url} answered HTTP {status}: {said}", retry=retry, wait=wait, down=down)
 
 
 class _Stop:
@@ -202,7 +240,7 @@ def _read(body: str, request: ChatRequest, url: str) -> ChatReply:
     except (KeyError, IndexError, TypeError, AttributeError):
         raise _Failure(f"{url} answered without a message: {_shorten(body)!r}") from None
     if not isinstance(text, str) or not isinstance(finish, str):
-        raise _Failure(f"{url} gave no text (finish reason {finish!r})")
+        raise _Failure(f"{url} gave no text (finish reason {finish!r})", elsewhere=False)
     usage = answer.get("usage") or {}
     counts = [usage.get(name) if isinstance(usage, dict) else None for name in ("prompt_tokens", "completion_tokens")]
     spent = [count if isinstance(count, int) else 0 for count in counts]

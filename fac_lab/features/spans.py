@@ -139,7 +139,11 @@ class TopSpans:
 
     def offer(self, candidates: SpanTable) -> None:
         """Take in those candidates that are among the best, of either side, for their feature."""
-        if self.k == 0 or len(candidates.feature) == 0:
+        if self.k == 0:
+            return
+        # Those below a feature's weakest span are beaten by k others; one that ties may win by its sample id.
+        candidates = candidates.take(candidates.value >= self._value[candidates.feature, -1])
+        if len(candidates.feature) == 0:
             return
         touched = np.unique(candidates.feature)
         both = SpanTable(*(np.concatenate(pair) for pair in zip(self.table(touched), candidates, strict=True)))
@@ -152,6 +156,14 @@ class TopSpans:
         self._sample_id[kept.feature, rank] = kept.sample_id
         self._text[kept.feature, rank] = kept.text
         self._peak[kept.feature, rank] = kept.peak
+
+    def copy(self) -> "TopSpans":
+        """The same spans, to which others may be offered."""
+        both = TopSpans(0, self.k)
+        both.d_sae = self.d_sae
+        for name in ("_value", "_sample_id", "_text", "_peak"):
+            setattr(both, name, getattr(self, name).copy())
+        return both
 
     def table(self, features: np.ndarray | None = None) -> SpanTable:
         """Spans of some features (or of all), feature by feature in the order given, strongest first."""

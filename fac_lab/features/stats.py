@@ -138,7 +138,7 @@ class FeatureStats:
         both.truncated_ids = sorted({*self.truncated_ids, *other.truncated_ids})[:MAX_LISTED]
         np.add(self.histogram, other.histogram, out=both.histogram)
         np.maximum(self.maximum, other.maximum, out=both.maximum)
-        both.top.offer(self.top.table())
+        both.top = self.top.copy()
         both.top.offer(other.top.table())
         _merge_matrices(both, [stats for stats in (self, other) if stats.n_samples])
         return both

@@ -152,7 +152,7 @@ def _download(path: str, model: ModelFacts | None) -> Download:
 
 
 def _is_own(settings: ChatSettings) -> bool:
-    return settings.backend == "local" or is_loopback(settings.base_url)
+    return settings.backend == "local" or all(map(is_loopback, settings.addresses))
 
 
 def _chat_facts(settings: ChatSettings) -> ModelFacts | None:

@@ -1,5 +1,6 @@
 """A local model lent to many short fine-tuning runs: loaded once, frozen, its work on texts kept."""
 
+import os
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -34,7 +35,7 @@ class Backbone:
 
     def __init__(self, path: str | Path):
         self.path = str(path)
-        self.device = torch.accelerator.current_accelerator() or torch.device("cpu")
+        self.device = own_device()
         bfloat16 = self.device.type == "cuda" and torch.cuda.is_bf16_supported()
         try:
             with quiet_transformers():
@@ -106,6 +107,20 @@ class Backbone:
                 setattr(self.model, self.head_name, trained)
             self._pooled.update(zip([(text, max_tokens) for text in new], vectors, strict=True))
         return torch.stack([self._pooled[text, max_tokens] for text in texts])
+
+
+def own_device() -> torch.device:
+    """The accelerator of this process, else the CPU; of several processes that train together, each has its own."""
+    device = torch.accelerator.current_accelerator()
+    if device is None or os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true", "yes"):
+        return torch.device("cpu")
+    place = os.environ.get("LOCAL_RANK")  # set by accelerate launch and by torchrun
+    return device if place is None else torch.device(device.type, int(place))
+
+
+def processes() -> tuple[int, int]:
+    """Number of this process, from 0, and of all that train together; (0, 1) where none were launched."""
+    return int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
 
 
 def pad_right(ids: Sequence[Sequence[int]], pad: int) -> tuple[Tensor, Tensor]:

@@ -26,9 +26,9 @@ from torch.nn import functional
 from tqdm.auto import tqdm
 
 from fac_lab.corpora import Row
-from fac_lab.errors import ArtifactError, DataError
+from fac_lab.errors import ArtifactError, DataError, SettingsError
 from fac_lab.profile import DetectorSettings
-from fac_lab.tasks.backbone import Backbone, pad_right, quiet_transformers, run_batched
+from fac_lab.tasks.backbone import Backbone, pad_right, processes, quiet_transformers, run_batched
 
 log = logging.getLogger(__name__)
 
@@ -130,7 +130,7 @@ class Detector:
                 seed=seed,
                 num_train_epochs=self.settings.epochs,
                 learning_rate=self.settings.lr,
-                per_device_train_batch_size=self.settings.batch,
+                per_device_train_batch_size=_share(self.settings.batch),
                 train_sampling_strategy="random" if head_only else "group_by_length",
                 remove_unused_columns=False,
                 dataloader_num_workers=0,
@@ -206,6 +206,9 @@ def train_detector(
     equal arguments give equal scores. With `folder` the detector is saved there for `Detector.load`;
     checkpoints are never written, a run is short enough to be repeated. Raises DataError where a row lacks a
     label or either data set has one class only.
+
+    Under `accelerate launch` the processes share each step's rows; every one of them has the result, and the
+    first saves it. Raises SettingsError where `settings.batch` cannot be shared evenly.
     """
     n_positive = _count_positive(train, "training")
     _count_positive(test, "test")
@@ -216,7 +219,7 @@ def train_detector(
     try:
         detector.fit(train, seed=seed, progress=progress)
         scores = detector.score([row.text for row in test])
-        if folder is not None:
+        if folder is not None and processes()[0] == 0:
             detector.save(folder)
     finally:
         detector.release()
@@ -231,6 +234,17 @@ def train_detector(
         seconds,
     )
     return DetectorRun(auprc, scores, seconds, len(train), n_positive)
+
+
+def _share(batch: int) -> int:
+    """Rows of a step that this process takes, so that a step has as many as the settings say."""
+    _, together = processes()
+    if batch % together:
+        raise SettingsError(
+            f"detector.batch is {batch}, which {together} processes cannot share evenly: launch another number of "
+            f"processes, or set it to {-(-batch // together) * together}"
+        )
+    return batch // together
 
 
 def _stack(items: list[dict]) -> dict[str, Tensor]:

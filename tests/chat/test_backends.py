@@ -14,8 +14,9 @@ import pytest
 
 from fac_lab.chat.backends import EndpointBackend
 from fac_lab.chat.client import ChatClient, ChatRequest, open_client
-from fac_lab.errors import ChatError
-from fac_lab.profile import ChatSettings
+from fac_lab.errors import ChatError, SettingsError
+from fac_lab.plain import build
+from fac_lab.profile import ChatSettings, as_dict
 
 KEY = "sk-a-secret"
 
@@ -105,7 +106,7 @@ def server():
         yield server
 
 
-def open_chat(url: str, *, cache=None, failures=None, **options) -> ChatClient:
+def open_chat(url: str | list[str], *, cache=None, failures=None, **options) -> ChatClient:
     options = {"timeout": 5.0, "retries": 3, "backoff": 0.01, "concurrency": 4, "api_key": KEY} | options
     return ChatClient(EndpointBackend("m", base_url=url, **options), cache=cache, failures=failures, progress=False)
 
@@ -321,3 +322,138 @@ def test_a_missing_key_matters_only_for_remote_servers(server, ask, monkeypatch)
 def test_a_password_in_the_address_stays_out_of_the_name():
     name = EndpointBackend("m", base_url="http://user:hidden@localhost:8000/v1").name
     assert name == "m at http://localhost:8000/v1"
+
+
+@pytest.fixture
+def two():
+    with running() as first, running() as second:
+        yield first, second
+
+
+def urls(servers) -> list[str]:
+    return [server.url for server in servers]
+
+
+def test_several_servers_share_the_requests(two, ask):
+    said = [f"hello {i}" for i in range(40)]
+    replies = open_chat(urls(two)).complete([ask(words) for words in said])
+    assert [reply.text for reply in replies] == [words[::-1] for words in said]
+    shares = [sum(server.attempts.values()) for server in two]
+    assert sum(shares) == 40 and min(shares) >= 10
+    assert sum(server.most_in_flight for server in two) >= 2
+    # Concurrency is that of both together.
+    assert all(server.most_in_flight <= 4 for server in two)
+
+
+def die(server) -> None:
+    """What a crash does: nobody listens any more, and what is in flight loses its connection."""
+    server.over.set()
+    server.http.shutdown()
+    server.http.server_close()
+
+
+@pytest.mark.parametrize("retries", [0, 3])
+def test_a_server_that_dies_half_way_costs_nothing(two, ask, tmp_path, caplog, retries):
+    """Every request is answered once, in order, and none fails, even where none may be tried again."""
+    dying, living = two
+    said = [f"hello {i}" for i in range(60)]
+    dying.script = {words: [30] for words in said[20:]}  # from the 20th on it hangs, until it dies
+    backend = EndpointBackend("m", base_url=urls(two), concurrency=4, timeout=20.0, retries=retries, backoff=0.01)
+    chat = ChatClient(backend, cache=tmp_path / "cache", failures=tmp_path / "failures.jsonl", progress=False)
+    done: list[int] = []
+    generate = backend.generate
+
+    def counted(requests, keep):
+        generate(requests, lambda i, reply: (done.append(i), keep(i, reply)))
+
+    backend.generate = counted
+    watch = threading.Thread(target=lambda: (wait_for(lambda: dying.in_flight and len(done) > 20), die(dying)))
+    watch.start()
+    replies = chat.complete([ask(words) for words in said])
+    watch.join()
+    assert [reply.text for reply in replies] == [words[::-1] for words in said]
+    assert sorted(done) == list(range(60))
+    assert not (tmp_path / "failures.jsonl").exists()
+    # What the dead server answered was not asked again; the living one was asked for nothing twice.
+    answered_there = set(dying.attempts) - set(living.attempts)
+    assert 5 <= len(answered_there) <= 20 and max(living.attempts.values()) == 1
+    assert f"{dying.url} broke the connection" in caplog.text and "go on without it" in caplog.text
+    # It rests: nobody waits for it a second time.
+    assert sum(dying.attempts.values()) <= 20 + 4
+
+
+def wait_for(condition, seconds: float = 20.0) -> None:
+    until = time.monotonic() + seconds
+    while not condition() and time.monotonic() < until:
+        time.sleep(0.005)
+
+
+def test_a_server_that_comes_back_is_asked_again(two, ask):
+    first, second = two
+    first.script["one"] = second.script["one"] = [refused(503), (200, answer("a"), {})]
+    chat = open_chat(urls(two), concurrency=1, rest=0.3)
+    assert chat.complete([ask("one")])[0].ok  # both refuse once, and rest
+    time.sleep(0.4)
+    chat.complete([ask(f"hello {i}") for i in range(6)])
+    assert [sum(server.attempts[f"hello {i}"] for i in range(6)) for server in two] == [3, 3]
+
+
+def test_one_server_with_another_model_or_a_shorter_context(two, ask):
+    """A server that cannot do it is passed over; what none can do fails with a reason."""
+    wrong, right = two
+    wrong.script = {f"hello {i}": [refused(404, "no such model")] for i in range(8)}
+    wrong.script |= {f"long {i}": [refused(400, "context length exceeded")] for i in range(8)}
+    for text in ("hello", "long"):
+        replies = open_chat(urls(two)).complete([ask(f"{text} {i}") for i in range(8)])
+        assert all(reply.ok for reply in replies)
+    wrong.script["longer"] = right.script["longer"] = [refused(400, "context length exceeded")]
+    (reply,) = open_chat(urls(two)).complete([ask("longer")])
+    assert "context length exceeded" in reply.error
+    assert wrong.attempts["longer"] == right.attempts["longer"] == 1
+
+
+def test_an_overloaded_server_is_left_alone_while_others_go_on(two, ask):
+    busy, free = two
+    busy.script = {f"hello {i}": [refused(429, **{"Retry-After": "60"})] for i in range(20)}
+    started = time.monotonic()
+    replies = open_chat(urls(two), concurrency=2).complete([ask(f"hello {i}") for i in range(20)])
+    assert all(reply.ok for reply in replies) and time.monotonic() - started < 20
+    assert 1 <= sum(busy.attempts.values()) <= 2
+
+
+def test_all_servers_down_is_one_soon_failure(ask):
+    with socket.socket() as one, socket.socket() as two:
+        one.bind(("127.0.0.1", 0))
+        two.bind(("127.0.0.1", 0))
+        down = [f"http://127.0.0.1:{free.getsockname()[1]}/v1" for free in (one, two)]
+    started = time.monotonic()
+    replies = open_chat(down, retries=2, backoff=0.1).complete([ask(f"hello {i}") for i in range(100)])
+    assert time.monotonic() - started < 20
+    assert all("cannot be reached" in reply.error for reply in replies)
+
+
+def test_cached_answers_do_not_depend_on_who_answered(two, ask, tmp_path):
+    """Both have answered some; alone, and with another beside it, the first finds all of them."""
+    first, second = two
+    questions = [ask(f"hello {i}") for i in range(12)]
+    open_chat(urls(two), cache=tmp_path).complete(questions)
+    assert first.attempts and second.attempts
+    for addresses in (first.url, urls(two), [first.url, "http://127.0.0.1:9/v1"]):
+        assert all(reply.cached for reply in open_chat(addresses, cache=tmp_path).complete(questions))
+    assert not any(reply.cached for reply in open_chat(second.url, cache=tmp_path).complete(questions))
+
+
+def test_a_profile_may_name_several_addresses(two, ask, monkeypatch):
+    monkeypatch.delenv("THE_KEY", raising=False)
+    values = {"backend": "endpoint", "model": "m", "base_url": urls(two), "api_key_env": "THE_KEY"}
+    settings = build(ChatSettings, values)
+    assert as_dict(settings)["base_url"] == urls(two)
+    assert open_client(settings, None, progress=False).complete([ask("one")])[0].ok
+    remote = build(ChatSettings, values | {"base_url": [two[0].url, "https://api.example.com/v1"]})
+    with pytest.raises(ChatError, match="api.example.com.*THE_KEY"):
+        open_client(remote, None)
+    for wrong in ([], [two[0].url] * 2):
+        with pytest.raises(SettingsError, match="one address, or several different ones"):
+            build(ChatSettings, values | {"base_url": wrong})
+    with pytest.raises(SettingsError, match=r"base_url\[0\] is 5"):
+        build(ChatSettings, values | {"base_url": [5]})

@@ -1,15 +1,20 @@
 import json
+import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import transformers
+import yaml
+from sklearn.metrics import average_precision_score
 
-from fac_lab.errors import ArtifactError, DataError, ModelError
+from fac_lab.errors import ArtifactError, DataError, ModelError, SettingsError
 from fac_lab.profile import DetectorSettings
-from fac_lab.tasks.backbone import Backbone
+from fac_lab.tasks import train as training
+from fac_lab.tasks.backbone import Backbone, own_device
 from fac_lab.tasks.toxicity import Detector, train_detector
 
 HEAD = DetectorSettings(mode="head", epochs=20, lr=0.03, batch=16, max_tokens=32)
@@ -132,3 +137,68 @@ def test_folders_that_hold_no_model_or_detector_are_named(tmp_path, train, test)
         train_detector(tmp_path, train, test, HEAD, seed=0)
     with pytest.raises(ArtifactError, match="train it again"):
         Detector.load(tmp_path)
+
+
+@pytest.fixture
+def files(model_folder, train, test, tmp_path):
+    """Rows and a profile as files: a LoRA detector on the tiny Llama."""
+    for name, rows in (("train", train), ("test", test)):
+        lines = [json.dumps({"text": row.text, "label": row.label}) for row in rows]
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(lines))
+    values = {
+        "extends": "smoke",
+        "subject": {"path": str(model_folder("llama"))},
+        "detector": {"mode": "lora", "epochs": 4, "lr": 0.01, "batch": 16, "max_tokens": 32},
+    }
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(values))
+    return [str(tmp_path / name) for name in ("train.jsonl", "test.jsonl")] + ["--profile", str(tmp_path / "tiny.yaml")]
+
+
+def test_two_processes_train_together(files, tmp_path):
+    """Under accelerate, two processes share the steps: one result, saved once, as good as that of one process."""
+    launch = [
+        sys.executable,
+        "-m",
+        "accelerate.commands.launch",
+        "--cpu",
+        "--num_processes",
+        "2",
+        "--num_machines",
+        "1",
+    ]
+    ports = ["--mixed_precision", "no", "--dynamo_backend", "no", "--num_cpu_threads_per_process", "1"]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        ports += ["--main_process_port", str(free.getsockname()[1])]
+    command = [*launch, *ports, "-m", "fac_lab.tasks.train", *files, "--seed", "0", "--out", str(tmp_path / "out")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    (said,) = [line for line in done.stdout.splitlines() if line.startswith("AUPRC")]
+    assert float(said.split()[1]) > 0.9 and "120 rows (30 toxic)" in said
+    rows = [json.loads(line) for line in Path(files[1]).read_text().splitlines()]
+    scores = Detector.load(tmp_path / "out").score([row["text"] for row in rows])
+    assert average_precision_score([row["label"] for row in rows], scores) == pytest.approx(
+        float(said.split()[1]), abs=1e-3
+    )
+
+
+def test_one_process_trains_from_files(files, capsys):
+    assert training.main([*files, "--seed", "0"]) == 0
+    assert float(capsys.readouterr().out.split()[1]) > 0.9
+    assert training.main([*files, "--label-column", "toxic"]) == 2
+    assert "no column 'toxic'" in capsys.readouterr().err
+
+
+def test_the_rows_of_a_step_are_shared(llama, train, test, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    with pytest.raises(SettingsError, match="16, which 3 processes cannot share evenly.*18"):
+        train_detector(llama, train, test, LORA, seed=0, progress=False)
+
+
+def test_each_process_has_its_own_device(monkeypatch):
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda: torch.device("cuda"))
+    assert own_device() == torch.device("cuda")
+    monkeypatch.setenv("LOCAL_RANK", "3")
+    assert own_device() == torch.device("cuda", 3)
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
+    assert own_device() == torch.device("cpu")

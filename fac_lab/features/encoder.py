@@ -20,6 +20,9 @@ from fac_lab.features.pretrained import weights_digest
 # for no gain above 512 (measured at 4,096 and 65,536 features); a GPU wants larger products.
 _CHUNK_TOKENS = {"cpu": 256, "cuda": 4096}
 
+# Columns whose maximum is taken together on the way to the k largest: 32 to 128 are equally fast.
+_GROUP = 64
+
 
 class Pooled(NamedTuple):
     """The positive maxima of each feature over each sample's tokens, sorted by (sample, feature)."""
@@ -130,7 +133,7 @@ class Encoder:
     def _top_k(self, x: torch.Tensor, segments: torch.Tensor, offset: int):
         """The up to k positive features of each token as `key = segment * d_sae + feature`, value, row."""
         before = self._before(x)
-        value, feature = before.topk(self.k, dim=-1, sorted=False)
+        value, feature = _top(before, self.k)
         key = segments[:, None] * self.d_sae + feature
         row = torch.arange(offset, offset + len(x), device=x.device)[:, None].expand_as(key)
         keep = value > 0
@@ -152,6 +155,21 @@ class Encoder:
         row = torch.stack([maximum.indices for maximum in maxima])[sample, feature]
         row += (offset + lengths.cumsum(0) - lengths)[sample]
         return numbers[sample] * self.d_sae + feature, best[sample, feature], row
+
+
+def _top(x: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """The k largest values of each row of `x [n, d]` and their columns, in no order.
+
+    They lie in the k groups of columns with the largest maxima, so only those are searched: three times as fast on a
+    CPU, where `topk` handles entries one by one and a maximum many at once.
+    """
+    n, d = x.shape
+    if x.device.type != "cpu" or d % _GROUP or d < 4 * k * _GROUP:
+        return x.topk(k, dim=-1, sorted=False)
+    groups = x.view(n, -1, _GROUP)
+    best = groups.amax(dim=-1).topk(k, dim=-1, sorted=False).indices
+    value, place = groups.gather(1, best[:, :, None].expand(-1, -1, _GROUP)).view(n, -1).topk(k, dim=-1, sorted=False)
+    return value, best.gather(1, place // _GROUP) * _GROUP + place % _GROUP
 
 
 def _first_maximum(key: torch.Tensor, value: torch.Tensor, row: torch.Tensor):

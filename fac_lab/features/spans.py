@@ -114,10 +114,16 @@ class TopSpans:
         value = _ten_bits(pooled.value)
         # A tie with the weakest span may still win by its sample id.
         rows = np.flatnonzero(value >= self._value[pooled.feature, -1])
+        rows = rows[
+            value[rows] >= _kth_largest(pooled.feature[rows], value[rows], self.k, self.d_sae)[pooled.feature[rows]]
+        ]
         place = np.empty(len(ids), np.int64)
         place[sorted(range(len(ids)), key=ids.__getitem__)] = np.arange(len(ids))
         rows = rows[np.lexsort((place[pooled.sample[rows]], -value[rows], pooled.feature[rows]))]
-        rows = rows[rank_within(pooled.feature[rows]) < self.k]
+        rank = rank_within(pooled.feature[rows])
+        rows, rank = rows[rank < self.k], rank[rank < self.k]
+        # The best of the chunk has to beat the weakest span only, the next one the weakest but one, and so on.
+        rows = rows[value[rows] >= self._value[pooled.feature[rows], self.k - 1 - rank]]
         if not len(rows):
             return
         samples, positions = pooled.sample[rows].tolist(), pooled.position[rows].tolist()
@@ -192,6 +198,18 @@ def _ten_bits(value: np.ndarray) -> np.ndarray:
     bits = value.astype(np.float32).view(np.uint32)
     rounded = ((bits + np.uint32(1 << 13)) & ~np.uint32((1 << 14) - 1)).view(np.float32)
     return np.maximum(rounded, np.finfo(np.float32).tiny)
+
+
+def _kth_largest(feature: np.ndarray, value: np.ndarray, k: int, d_sae: int) -> np.ndarray:
+    """The k-th largest of the positive values of each feature, float32 `[d_sae]`; 0 where there are fewer."""
+    # Positive floats are ordered as their bits are; one sort of one key is much faster than one by two columns.
+    key = (feature.astype(np.uint64) << np.uint64(32)) | ~value.view(np.uint32)
+    key.sort()
+    stop = np.cumsum(np.bincount(feature, minlength=d_sae))
+    at = np.diff(stop, prepend=0) >= k
+    weakest = np.zeros(d_sae, np.float32)
+    weakest[at] = (~key[(stop - np.diff(stop, prepend=0))[at] + k - 1].astype(np.uint32)).view(np.float32)
+    return weakest
 
 
 def rank_within(feature: np.ndarray) -> np.ndarray:

@@ -5,8 +5,9 @@ found from character offsets, so one code serves every template.
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -14,21 +15,34 @@ from fac_lab.collect_protocol import CollectProtocol
 from fac_lab.errors import ModelError
 from fac_lab.features.frame import Frame
 
+Offsets = list[tuple[int, int]]
 
-class TokenizedText(NamedTuple):
+
+class TokenizedText:
     """One text in its template; the tokens that count for pooling are `start` .. `stop - 1`."""
 
-    ids: np.ndarray
-    """Token ids of the whole prompt, int64 `[n_tokens]`."""
-    start: int
-    """First pooled token."""
-    stop: int
-    """One after the last pooled token; equal to `start` when nothing is left to pool."""
-    offsets: list[tuple[int, int]]
-    """Character span in the original text of each pooled token; tokens of the suffix get `(len, len)`, of the
-    prefix, where any is pooled, `(0, 0)`."""
-    truncated: bool
-    """Whether tokens were cut from the right of the text to fit the limit."""
+    __slots__ = ("ids", "start", "stop", "truncated", "_offsets")
+
+    def __init__(
+        self, ids: np.ndarray, start: int, stop: int, offsets: Offsets | Callable[[], Offsets], truncated: bool
+    ):
+        self.ids = ids
+        """Token ids of the whole prompt, int64 `[n_tokens]`."""
+        self.start = start
+        """First pooled token."""
+        self.stop = stop
+        """One after the last pooled token; equal to `start` when nothing is left to pool."""
+        self.truncated = truncated
+        """Whether tokens were cut from the right of the text to fit the limit."""
+        self._offsets = offsets
+
+    @property
+    def offsets(self) -> Offsets:
+        """Character span in the original text of each pooled token; tokens of the suffix get `(len, len)`, of the
+        prefix, where any is pooled, `(0, 0)`. Made when first asked for: few texts of a large corpus own a span."""
+        if callable(self._offsets):
+            self._offsets = self._offsets()
+        return self._offsets
 
 
 def tokenize(
@@ -37,33 +51,27 @@ def tokenize(
     """What `Subject.tokenize` says, for a tokenizer and the frame that goes around a text (None: no template)."""
     around = frame or Frame("", "", strips=False)
     bodies = [text.strip() for text in texts] if around.strips else texts
-    prompts = [around.prefix + body + around.suffix for body in bodies]
     encoded = tokenizer(
-        prompts,
+        [around.prefix + body + around.suffix for body in bodies],
         add_special_tokens=frame is None or protocol.second_bos,
         truncation=False,
         padding=False,
         return_attention_mask=False,
-        return_offsets_mapping=True,
-        return_special_tokens_mask=True,
+        return_token_type_ids=False,
         verbose=False,
     )
-    tokenized = []
-    for index, (text, body) in enumerate(zip(texts, bodies, strict=True)):
-        ids = np.array(encoded["input_ids"][index], dtype=np.int64)
-        inner = _between_specials(encoded["special_tokens_mask"][index])
-        spans = list(encoded["offset_mapping"][index])
-        spans[inner[1] :] = [(len(prompts[index]),) * 2] * (len(spans) - inner[1])
+    left, tokenized = len(around.prefix), []
+    for text, body, listed, encoding in zip(texts, bodies, encoded["input_ids"], encoded.encodings, strict=True):
+        ids = np.array(listed, dtype=np.int64)
         if frame is None:
-            (start, end), stop = inner, inner[1]
+            start, end = _between_specials(encoding.special_tokens_mask)
+            stop = end
         else:
-            left = len(frame.prefix)
-            start = bisect_right(spans, left, key=lambda span: span[1])
-            end = max(start, bisect_left(spans, left + len(body), key=lambda span: span[0]))
+            start, end = _within(encoding, left, left + len(body))
             stop = len(ids) if pool == "paper" else end
         excess = max(0, len(ids) - max_tokens)
         if excess and protocol.cut == "prompt":
-            ids, spans = ids[:max_tokens], spans[:max_tokens]
+            ids = ids[:max_tokens]
             start, end, stop = (min(bound, max_tokens) for bound in (start, end, stop))
         elif excess:
             # At least one token of the text has to survive, or every long text would look the same.
@@ -73,19 +81,42 @@ def tokenize(
                     f"takes {len(ids) - (end - start)} tokens. Raise subject.max_tokens."
                 )
             ids = np.concatenate([ids[: end - excess], ids[end:]])
-            spans = spans[: end - excess] + spans[end:]
             end, stop = end - excess, stop - excess
-        # Characters of the prompt -> characters of the original text, stripped white space put back.
-        shift = (len(text) - len(text.lstrip()) if around.strips else 0) - len(around.prefix)
-        last = shift + len(around.prefix) + len(body)
         first = min(protocol.prefix_tokens, stop) if protocol.prefix == "fixed" else start
-        offsets = [
-            *[(0, 0)] * (start - first),
-            *((min(max(a + shift, 0), last), min(max(b + shift, 0), last)) for a, b in spans[max(first, start) : end]),
-            *[(len(text), len(text))] * (stop - max(first, end)),
-        ]
+        # Characters of the prompt -> characters of the original text, stripped white space put back.
+        stripped = len(text) - len(text.lstrip()) if around.strips else 0
+        offsets = partial(
+            _offsets, encoding, (start, end), (first, stop), stripped - left, stripped + len(body), len(text)
+        )
         tokenized.append(TokenizedText(ids, first, stop, offsets, bool(excess)))
     return tokenized
+
+
+def _within(encoding: Any, left: int, right: int) -> tuple[int, int]:
+    """Range of the tokens that hold any of the prompt's characters `left` .. `right - 1`."""
+    start, end = encoding.char_to_token(left), encoding.char_to_token(right)
+    if start is None or end is None:
+        # No token holds that character: it is behind the end, or the tokenizer leaves it out.
+        spans = encoding.offsets[: _between_specials(encoding.special_tokens_mask)[1]]
+        start = bisect_right(spans, left, key=lambda span: span[1])
+        return start, max(start, bisect_left(spans, right, key=lambda span: span[0]))
+    while encoding.token_to_chars(end)[0] < right:  # it holds the text's last character too
+        end += 1
+    return start, max(start, end)
+
+
+def _offsets(
+    encoding: Any, content: tuple[int, int], pooled: tuple[int, int], shift: int, last: int, n_text: int
+) -> Offsets:
+    """`TokenizedText.offsets`: of the pooled tokens, those in the range `content` are the text's own.
+
+    `shift` takes characters of the prompt to characters of the text, in which the body ends at `last`.
+    """
+    (start, end), (first, stop) = content, pooled
+    own = [(a + shift, b + shift) for a, b in encoding.offsets[max(first, start) : end]]
+    if own and (own[0][0] < 0 or own[-1][1] > last):  # tokens at its ends may hold characters of the template
+        own = [(min(max(a, 0), last), min(max(b, 0), last)) for a, b in own]
+    return [*[(0, 0)] * (start - first), *own, *[(n_text, n_text)] * (stop - max(first, end))]
 
 
 def _between_specials(special: Sequence[int]) -> tuple[int, int]:

@@ -114,9 +114,8 @@ class TopSpans:
         value = _ten_bits(pooled.value)
         # A tie with the weakest span may still win by its sample id.
         rows = np.flatnonzero(value >= self._value[pooled.feature, -1])
-        rows = rows[
-            value[rows] >= _kth_largest(pooled.feature[rows], value[rows], self.k, self.d_sae)[pooled.feature[rows]]
-        ]
+        weakest = _kth_largest(pooled.feature[rows], value[rows], self.k, self.d_sae)
+        rows = rows[value[rows] >= weakest[pooled.feature[rows]]]
         place = np.empty(len(ids), np.int64)
         place[sorted(range(len(ids)), key=ids.__getitem__)] = np.arange(len(ids))
         rows = rows[np.lexsort((place[pooled.sample[rows]], -value[rows], pooled.feature[rows]))]
@@ -126,20 +125,25 @@ class TopSpans:
         rows = rows[value[rows] >= self._value[pooled.feature[rows], self.k - 1 - rank]]
         if not len(rows):
             return
-        samples, positions = pooled.sample[rows].tolist(), pooled.position[rows].tolist()
-        pieces = [
-            cut(texts[sample], tokens[sample].offsets, position - tokens[sample].start, span_tokens)
-            if decode is None
-            else cut_before(tokens[sample].ids, tokens[sample].start, position, span_tokens, decode)
-            for sample, position in zip(samples, positions, strict=True)
-        ]
+        # Features that peak at one token share its piece.
+        width = int(pooled.position.max()) + 1
+        places, piece = np.unique(pooled.sample[rows] * width + pooled.position[rows], return_inverse=True)
+        pieces, peaks = zip(
+            *(
+                cut(texts[sample], tokens[sample].offsets, position - tokens[sample].start, span_tokens)
+                if decode is None
+                else cut_before(tokens[sample].ids, tokens[sample].start, position, span_tokens, decode)
+                for sample, position in (divmod(place, width) for place in places.tolist())
+            ),
+            strict=True,
+        )
         self.offer(
             SpanTable(
                 pooled.feature[rows],
                 value[rows],
-                np.array([ids[sample] for sample in samples], dtype=object),
-                np.array([text for text, _ in pieces], dtype=object),
-                np.array([peak for _, peak in pieces], np.int64),
+                np.array(ids, dtype=object)[pooled.sample[rows]],
+                np.array(pieces, dtype=object)[piece],
+                np.array(peaks, np.int64)[piece],
             )
         )
 
@@ -227,7 +231,7 @@ def _best_first(table: SpanTable) -> np.ndarray:
         return order
     # Comparing texts is slow and ties are rare, so only the tied rows are ranked by theirs.
     tied = order[np.concatenate([equal, [False]]) | np.concatenate([[False], equal])]
-    keys = [(table.sample_id[row], table.text[row], *table.peak[row].tolist()) for row in tied]
+    keys = list(zip(table.sample_id[tied], table.text[tied], map(tuple, table.peak[tied].tolist()), strict=True))
     place = {key: number for number, key in enumerate(sorted(set(keys)))}
     tie = np.zeros(len(order), np.int64)
     tie[tied] = [place[key] for key in keys]

@@ -179,8 +179,10 @@ class FeatureStats:
         centres[0] = edges[1] / 2
         # The top bin has no upper edge: the feature's own maximum stands in.
         top = np.sqrt(edges[-1] * np.maximum(self.maximum, edges[-1]))
-        total = self.histogram[:, :-1] @ centres + self.histogram[:, -1] * top
-        return total / np.maximum(self.counts(0.0), 1)
+        # Floats of half the size are exact enough for that, and go through BLAS, which integers do not.
+        weights = np.stack([np.append(centres, 0), np.ones(N_BINS)], axis=1).astype(np.float32)
+        total, n = (self.histogram.astype(np.float32) @ weights).astype(np.float64).T
+        return (total + self.histogram[:, -1] * top) / np.maximum(n, 1)
 
     def spans(self, feature: int) -> list[Span]:
         """The strongest spans of a feature, strongest first; ties by sample id, then text."""

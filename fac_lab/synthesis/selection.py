@@ -1,0 +1,86 @@
+"""Selection from a real pool: which rows of it activate the most missing features.
+
+Where a pool exists this is the honest rival of synthesis, and without a chat model it is the way to fill a gap.
+Greedy choice reaches at least 1 - 1/e of the best possible coverage (Nemhauser, Wolsey and Fisher 1978), and no
+polynomial algorithm guarantees more.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from fac_lab.errors import DataError
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+
+class Selection(NamedTuple):
+    """Rows of a pool in the order in which they were chosen."""
+
+    rows: np.ndarray
+    """Row numbers, int64 `[n_chosen]`."""
+    gains: np.ndarray
+    """Features that each row added, int64 `[n_chosen]`; of the first round these add up to the coverage."""
+    rounds: np.ndarray
+    """Round in which each was chosen, int64 `[n_chosen]`: round r gives features their r-th row."""
+
+
+def select_greedily(
+    pool: "csr_matrix", features: Sequence[int] | np.ndarray, n: int, *, delta: float | np.ndarray = 0.0
+) -> Selection:
+    """Up to `n` rows of `pool [n_rows, d_sae]` that cover `features` (indices): always the row that adds the most.
+
+    A row covers a feature that it activates above `delta` (one threshold, or `[d_sae]`). Of rows that add equally
+    many, the one with the larger sum of activations of those features wins, then the earlier one. When no row adds
+    a feature any more, a new round begins in which every feature wants one more row; it ends at `n` rows, or when
+    all rows that cover anything are chosen.
+
+    Gains are kept exactly instead of lazily: a covered feature is taken from its rows once, so a round costs as much
+    as the covered entries of `pool`, and each choice one maximum over the rows. Raises DataError for features
+    outside the pool's columns.
+    """
+    features = np.unique(np.asarray(features, np.int64))
+    if len(features) and not 0 <= features[0] <= features[-1] < pool.shape[1]:
+        raise DataError(f"features lie in 0 to {pool.shape[1] - 1}, but {features[0]} to {features[-1]} were asked for")
+    rows_of = pool.tocsc()[:, features]
+    threshold = np.broadcast_to(np.asarray(delta, np.float64), pool.shape[1])[features]
+    rows_of.data[rows_of.data <= np.repeat(threshold, np.diff(rows_of.indptr))] = 0
+    rows_of.eliminate_zeros()
+    rows_of.sort_indices()
+    features_of = rows_of.tocsr()
+    free = np.ones(pool.shape[0], bool)
+    chosen: list[tuple[int, int, int]] = []
+    number = 1
+    while len(chosen) < n:
+        before = len(chosen)
+        _one_round(features_of, rows_of, free, n, number, chosen)
+        if len(chosen) == before:
+            break
+        number += 1
+    columns = np.array(chosen, np.int64).reshape(-1, 3).T
+    return Selection(*columns)
+
+
+def _one_round(
+    features_of: "csr_matrix", rows_of, free: np.ndarray, n: int, number: int, chosen: list[tuple[int, int, int]]
+) -> None:
+    """Choose until every feature that a free row has is covered once more, or `n` rows are chosen."""
+    gain = np.diff(features_of.indptr).astype(np.int64)
+    mass = np.asarray(features_of.sum(axis=1), np.float64).reshape(-1)
+    gain[~free] = 0
+    wanted = np.ones(features_of.shape[1], bool)
+    while len(chosen) < n and (most := int(gain.max(initial=0))):
+        best = np.flatnonzero(gain == most)
+        row = int(best[np.argmax(mass[best])])
+        own = features_of.indices[features_of.indptr[row] : features_of.indptr[row + 1]]
+        for feature in own[wanted[own]]:
+            held = slice(rows_of.indptr[feature], rows_of.indptr[feature + 1])
+            gain[rows_of.indices[held]] -= 1
+            mass[rows_of.indices[held]] -= rows_of.data[held]
+        wanted[own] = False
+        gain[row] = 0
+        free[row] = False
+        gain[~free] = 0
+        chosen.append((row, most, number))

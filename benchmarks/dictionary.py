@@ -69,7 +69,9 @@ def measure(d_sae: int, n_samples: int, active: int, rounds: int) -> pd.DataFram
         time("read stored statistics", lambda: FeatureStats.load(folder), 2)
     coverage = time("coverage at one threshold", lambda: cover(anchor, seed, rule))
     time("coverage at twenty thresholds", lambda: sweep(anchor, seed, np.geomspace(0.01, 4, 20)), 2)
-    chosen = time("selection of 2,000 rows", lambda: select_greedily(pool, coverage.missing, 2000, delta=coverage.delta), 1)
+    chosen = time(
+        "selection of 2,000 rows", lambda: select_greedily(pool, coverage.missing, 2000, delta=coverage.delta), 1
+    )
     frame = pd.DataFrame(rows)
     frame["features"], frame["samples"], frame["active"] = d_sae, n_samples, active
     frame.attrs = {"missing": len(coverage.missing), "chosen": len(chosen.rows), "rounds": int(chosen.rounds.max())}

@@ -11,10 +11,11 @@ import numpy as np
 import torch
 
 
-def in_turns(ways: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, np.ndarray]:
-    """Seconds of each way, `[rounds]`; every round runs each way once, after one run of each that is not counted."""
+def in_turns(ways: Mapping[str, Callable[[], object]], rounds: int, *, warm: bool = True) -> dict[str, np.ndarray]:
+    """Seconds of each way, `[rounds]`; every round runs each way once, after one run of each that is not counted
+    (left out without `warm`)."""
     seconds: dict[str, list[float]] = {name: [] for name in ways}
-    for number in range(rounds + 1):
+    for number in range(rounds + 1) if warm else range(1, rounds + 1):
         for name, run in ways.items():
             began = perf_counter()
             run()

@@ -19,7 +19,7 @@ import torch
 from tqdm.auto import tqdm
 
 from fac_lab.ahead import ahead
-from fac_lab.errors import ArtifactError, DataError
+from fac_lab.errors import ArtifactError, DataError, ModelError
 from fac_lab.features.archive import SUMMARY
 from fac_lab.features.encoder import Encoder, Pooled
 from fac_lab.features.stats import FeatureStats
@@ -120,10 +120,11 @@ def measure(
         raise DataError(f"features lie in 0 to {encoder.d_sae - 1}, but {asked.min()} to {asked.max()} were asked for")
     distinct, column_of = np.unique(asked, return_inverse=True)
     values = np.zeros((len(texts), len(distinct)), np.float32)
+    budget = _Budget(settings.batch_tokens)
     with _Progress(len(texts), 0, "measure", progress) as bar:
         for start in range(0, len(texts), settings.chunk):
             tokens = subject.tokenize(texts[start : start + settings.chunk], settings.pool, settings.protocol)
-            for members, pooled in _pool(subject, encoder, tokens, settings.batch_tokens, bar):
+            for members, pooled in _pool(subject, encoder, tokens, budget, bar):
                 rows = np.flatnonzero(np.isin(pooled.feature, distinct))
                 columns = np.searchsorted(distinct, pooled.feature[rows])
                 values[start + members[pooled.sample[rows]], columns] = pooled.value[rows]
@@ -180,9 +181,10 @@ def _blocks(
     subject: Subject, encoder: Encoder, rows: Iterable["Row"], settings: CollectSettings, bar: "_Progress"
 ) -> Iterator[tuple[list[str], list[str], list[TokenizedText], np.ndarray, Pooled, int]]:
     """Ids, texts and tokens of a chunk, and a block of it as in `_pool`, with how many of its texts are left."""
+    budget = _Budget(settings.batch_tokens)
     for ids, texts, tokens in _side_by_side(subject, _tokenized(subject, iter(rows), settings)):
         left = len(ids)
-        for members, pooled in _pool(subject, encoder, tokens, settings.batch_tokens, bar):
+        for members, pooled in _pool(subject, encoder, tokens, budget, bar):
             left -= len(members)
             yield ids, texts, tokens, members, pooled, left
 
@@ -198,17 +200,27 @@ def _tokenized(
 
 
 def _pool(
-    subject: Subject, encoder: Encoder, tokens: Sequence[TokenizedText], batch_tokens: int, bar: "_Progress"
+    subject: Subject, encoder: Encoder, tokens: Sequence[TokenizedText], budget: "_Budget", bar: "_Progress"
 ) -> Iterator[tuple[np.ndarray, Pooled]]:
     """Positive maxima of a chunk in blocks of whole batches: the places in `tokens` of a block's texts, int64
     `[n_texts]`, and what they activate; `sample` counts in these texts. Each text is in one block."""
     members, found, entries = [], [], 0
-    for batch in batches([len(text.ids) for text in tokens], batch_tokens):
+    lengths = [len(text.ids) for text in tokens]
+    todo = list(batches(lengths, budget.tokens))[::-1]
+    while todo:
+        batch = todo.pop()
         # A text without pooled tokens activates nothing, and may have no tokens at all to run.
         filled = [place for place, index in enumerate(batch) if tokens[index].stop > tokens[index].start]
         if filled:
             numbers = len(members) + np.array(filled)
-            found.append(_pool_batch(subject, encoder, [tokens[batch[place]] for place in filled], numbers))
+            try:
+                found.append(_pool_batch(subject, encoder, [tokens[batch[place]] for place in filled], numbers))
+            except torch.OutOfMemoryError as error:
+                budget.halve(len(filled), lengths[batch[0]], error)
+                rest = [index for later in (batch, *reversed(todo)) for index in later]
+                fewer = batches([lengths[index] for index in rest], budget.tokens)
+                todo = [[rest[place] for place in batch] for batch in fewer][::-1]
+                continue
             entries += len(found[-1].value)
         members += batch
         bar.advance(len(batch), sum(len(tokens[index].ids) for index in batch))
@@ -217,6 +229,31 @@ def _pool(
             members, found, entries = [], [], 0
     if members:
         yield np.array(members), _together(found)
+
+
+class _Budget:
+    """Tokens in a batch, padding included: fewer after memory did not suffice."""
+
+    def __init__(self, tokens: int):
+        self.tokens = tokens
+
+    def halve(self, n_texts: int, longest: int, error: Exception) -> None:
+        """Go on with half of what a batch of `n_texts` held. Raises ModelError where that was one text."""
+        if n_texts == 1:
+            raise ModelError(
+                f"memory does not suffice for one text of {longest} tokens ({str(error).splitlines()[0]}): lower "
+                "subject.max_tokens, load the model in bfloat16 (subject.dtype), or use a larger device"
+            ) from error
+        self.tokens = min(self.tokens, n_texts * longest) // 2
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        log.warning(
+            "memory did not suffice for %d texts of %d tokens: going on with batches of %d tokens (set "
+            "collect.batch_tokens to this to spare the attempt)",
+            n_texts,
+            longest,
+            self.tokens,
+        )
 
 
 def _together(found: Sequence[Pooled]) -> Pooled:

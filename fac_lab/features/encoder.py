@@ -3,7 +3,7 @@
 Top-K SAEs keep k values per token; only those are reduced (at 65,536 features, 20 numbers instead of 0.26 MB
 per token). Every other architecture goes through its own `encode`, chunk by chunk, and its maximum is taken
 sample by sample: `max` with its index over a sample's rows was faster than scatter- or sort-based reductions
-of all samples together, at 8,192 and at 65,536 features.
+of all samples together, at 8,192 and at 65,536 features. Plain ReLU on a GPU is one kernel (see `fused`).
 """
 
 from functools import cached_property
@@ -14,6 +14,7 @@ import torch
 
 from fac_lab.digests import digest
 from fac_lab.errors import ModelError
+from fac_lab.features import fused
 from fac_lab.features.pretrained import weights_digest
 
 # Tokens whose dense features exist at once. On a CPU the product is slower below 128 tokens, and memory grows
@@ -57,6 +58,8 @@ class Encoder:
         if is_top_k and cfg.rescale_acts_by_decoder_norm:
             self._scale = sae.W_dec.detach().norm(dim=-1)
         self._selects = top_k or not is_top_k
+        is_relu = cfg.architecture() == "standard" and cfg.reshape_activations == "none"
+        self._fuses = (is_relu or not self._selects) and fused.is_available(self.device)
         if not top_k:
             if not is_top_k and cfg.architecture() != "standard":
                 raise ModelError(
@@ -99,6 +102,8 @@ class Encoder:
         if len(x) == 0:
             none = np.zeros(0, dtype=np.int64)
             return Pooled(none, none, np.zeros(0, dtype=np.float32), none)
+        if self._fuses:
+            return self._fused(x.to(self.device), segments.to(self.device), positions)
         chunks, has_split = self._chunks(segments)
         reduce = self._top_k if self.k else self._dense
         x, segments = x.to(self.device), segments.to(self.device)
@@ -111,6 +116,20 @@ class Encoder:
             (key % self.d_sae).cpu().numpy(),
             value.cpu().numpy(),
             positions.to(self.device)[row].cpu().numpy().astype(np.int64),
+        )
+
+    def _fused(self, x: torch.Tensor, segments: torch.Tensor, positions: torch.Tensor) -> Pooled:
+        """The same for plain ReLU on a GPU, where tokens times features are never in memory."""
+        sae = self.sae
+        numbers, place = segments.unique_consecutive(return_inverse=True)
+        best = fused.segment_maxima(sae.process_sae_in(x), sae.W_enc, sae.b_enc, place, len(numbers))
+        value = best.value if self._scale is None else best.value * self._scale
+        sample, feature = (value > 0).nonzero(as_tuple=True)
+        return Pooled(
+            numbers[sample].cpu().numpy(),
+            feature.cpu().numpy(),
+            value[sample, feature].cpu().numpy(),
+            positions.to(self.device)[best.row[sample, feature]].cpu().numpy().astype(np.int64),
         )
 
     def _chunks(self, segments: torch.Tensor) -> tuple[list[slice], bool]:

@@ -11,12 +11,14 @@ import pickle
 import re
 import warnings
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from fac_lab.errors import ModelError
+from fac_lab.features.plain_sae import PlainSae
 from fac_lab.features.subject import Subject
 from fac_lab.model_hub import fetch
 from fac_lab.profile import SaeSettings, resolve
@@ -203,9 +205,12 @@ def _read_checkpoint(path: Path, device: str) -> tuple[dict, dict]:
 
 
 def _from_authors(settings: SaeSettings, device: str):
+    path = authors_file(settings)
+    if not _has_sae_lens():
+        return PlainSae(*authors_loader(path, device))
     from sae_lens import SAE
 
-    return SAE.load_from_disk(authors_file(settings), device=device, converter=authors_loader)
+    return SAE.load_from_disk(path, device=device, converter=authors_loader)
 
 
 def authors_file(settings: SaeSettings) -> Path:
@@ -218,9 +223,12 @@ def authors_file(settings: SaeSettings) -> Path:
     return fetch(settings.path, settings.file, settings.revision)
 
 
-def _from_folder(settings: SaeSettings, device: str):
-    from sae_lens import SAE
+def _has_sae_lens() -> bool:
+    """Whether SAEs are sae-lens' own here; without it, those that `PlainSae` knows can be read all the same."""
+    return find_spec("sae_lens") is not None
 
+
+def _from_folder(settings: SaeSettings, device: str):
     folder = Path(resolve(settings.path))
     for name in ("cfg.json", "sae_weights.safetensors"):
         if not (folder / name).is_file():
@@ -228,6 +236,10 @@ def _from_folder(settings: SaeSettings, device: str):
                 f"{folder} has no {name}, so it is not an SAE's folder in sae-lens layout. Check sae.path; "
                 'a .pth file of the authors wants sae.source "authors".'
             )
+    if not _has_sae_lens():
+        return PlainSae.load(folder, device)
+    from sae_lens import SAE
+
     try:
         return SAE.load_from_disk(folder, device=device)
     except Exception as error:  # sae-lens raises whatever its parsers raise
@@ -237,6 +249,8 @@ def _from_folder(settings: SaeSettings, device: str):
 
 
 def _from_release(settings: SaeSettings, device: str):
+    if not _has_sae_lens():
+        raise ModelError(f"release {settings.path} of the registry needs sae-lens: pip install sae-lens")
     from sae_lens import SAE
     from sae_lens.loading.pretrained_saes_directory import get_pretrained_saes_directory
 

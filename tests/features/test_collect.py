@@ -1,11 +1,13 @@
 """Collection against one text at a time, over batch sizes, interruptions and odd rows."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from fac_lab.corpora import Corpus, Row
-from fac_lab.errors import ArtifactError, DataError
+from fac_lab.errors import ArtifactError, DataError, ModelError
 from fac_lab.features import collect as module
 from fac_lab.features.collect import batches, collect, measure
 from fac_lab.features.stats import FeatureStats
@@ -289,3 +291,33 @@ def test_measure_takes_empty_texts_and_empty_lists(make_subject, make_sae):
 def test_measure_refuses_features_that_do_not_exist(make_subject, make_sae, feature):
     with pytest.raises(DataError, match="0 to 63"):
         measure(make_subject("llama"), make_sae(), ["hi"], [0, feature])
+
+
+@pytest.mark.parametrize("limit", [60, 200])
+def test_where_memory_does_not_suffice_batches_are_halved(make_subject, make_sae, monkeypatch, caplog, limit):
+    subject, sae, corpus = make_subject("llama"), make_sae(), Corpus.from_rows("texts", rows(40))
+    expected = collect(subject, sae, corpus, SETTINGS, progress=False)
+    activations, sizes = type(subject).activations, []
+
+    def scarce(self, ids, mask):
+        sizes.append(ids.numel())
+        if ids.numel() > limit:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return activations(self, ids, mask)
+
+    monkeypatch.setattr(type(subject), "activations", scarce)
+    assert same(collect(subject, sae, corpus, replace(SETTINGS, batch_tokens=1000), progress=False), expected)
+    assert "memory did not suffice" in caplog.text and "batches of" in caplog.text
+    # What was learned holds for the chunks that follow.
+    assert sum(size > limit for size in sizes) <= 5 < sum(size <= limit for size in sizes)
+
+
+def test_one_text_that_does_not_fit_is_an_error_with_its_cure(make_subject, make_sae, monkeypatch):
+    subject, corpus = make_subject("llama"), Corpus.from_rows("texts", rows(4))
+
+    def never(self, ids, mask):
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(type(subject), "activations", never)
+    with pytest.raises(ModelError, match=r"one text of \d+ tokens \(CUDA out of memory.\): lower subject.max_tokens"):
+        collect(subject, make_sae(), corpus, SETTINGS, progress=False)

@@ -61,7 +61,7 @@ def measure(axes: list[str], share: float = 1.0, rounds: int = 3) -> pd.DataFram
     """One row per point of each axis."""
 
     def rows() -> Iterator[dict]:
-        for axis, value in tqdm([(axis, value) for axis in axes for value in POINTS[axis]], unit="point"):
+        for axis, value in tqdm([(name, value) for name in axes for value in POINTS[name]], unit="point"):
             found, peak = alone(point, axis, value, share, rounds)
             yield {**found, "peak_gb": peak}
 

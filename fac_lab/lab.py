@@ -18,6 +18,7 @@ import pandas as pd
 
 from fac_lab import annotation, synthesis
 from fac_lab.annotation.cases import DRAW, Draw, Held, detection_cases, fuzzing_cases, neighbours
+from fac_lab.annotation.cost import NO_RATES, Rates, StepCost, annotation_cost
 from fac_lab.annotation.explain import Explanation, explain, spans_shown
 from fac_lab.annotation.relevance import Verdict, judge
 from fac_lab.annotation.rubric import rubric_of
@@ -192,6 +193,19 @@ class Lab:
             rubric=rubric,
         )
         return artifact.read_frame("labels.parquet")
+
+    def annotation_cost(
+        self,
+        stats: FeatureStats,
+        features: Sequence[int],
+        *,
+        task: str = "toxicity",
+        seconds_per_call: float | None = None,
+    ) -> list[StepCost]:
+        """What `annotate` would ask, and at the profile's prices cost, given what is answered already."""
+        settings = self.profile.annotator
+        rates = Rates(settings.price_prompt, settings.price_completion, seconds_per_call) if settings else NO_RATES
+        return annotation_cost(features, stats, self.annotator, self.prompts, self.rubric(task), rates=rates)
 
     def score_labels(
         self,

@@ -85,6 +85,11 @@ def _any_object(text: str) -> dict[str, Any]:
         raise Unreadable("it is not one JSON object") from None
     if not isinstance(value, dict):
         raise Unreadable("it is not a JSON object")
+    try:
+        # JSON can spell what no file and no request can hold: "\\ud83d".
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise Unreadable("it holds half of a surrogate pair") from None
     return value
 
 
@@ -104,7 +109,9 @@ def object_schema(properties: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _json_quote(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False).translate(_ESCAPES)
+    quoted = json.dumps(text, ensure_ascii=False).translate(_ESCAPES)
+    # Half a surrogate pair cannot be sent; spelled out it can.
+    return re.sub("[\ud800-\udfff]", lambda half: f"\\u{ord(half[0]):04x}", quoted)
 
 
 def _json_span(span: Span) -> str:

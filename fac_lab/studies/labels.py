@@ -107,7 +107,14 @@ def truth_rows(labels: pd.DataFrame, truth: pd.DataFrame) -> list[tuple]:
     both = labels.merge(truth, on="feature", how="inner", validate="one_to_one")
     pure = both[both.pure]
     right = (pure.summary == pure.name).astype(bool)
-    about = pure.summary.fillna("").str.endswith("(" + pure.domain.astype(object) + ")") if len(pure) else right
+    about = pd.Series(
+        [
+            isinstance(said, str) and _is_about(said, domain)
+            for said, domain in zip(pure.summary, pure.domain, strict=True)
+        ],
+        index=pure.index,
+        dtype=bool,
+    )
     judged = pure.verdict.notna() & (pure.relevant == pure.harmful)
     rows = [_row("features of one concept", "all", both.pure)]
     for group, among in _groups(pure):
@@ -195,6 +202,10 @@ def _ratings(frame: pd.DataFrame, column: str) -> list:
     """A column as ratings: None where there is no name, or no verdict."""
     known = frame.summary.notna() if column == "summary" else frame.verdict.notna()
     return [value if there else None for value, there in zip(frame[column].tolist(), known, strict=True)]
+
+
+def _is_about(said: str, domain: str) -> bool:
+    return said.endswith(f"({domain})") or said == f"requests about {domain}"
 
 
 def _groups(frame: pd.DataFrame) -> list[tuple[str, pd.Series]]:

@@ -45,7 +45,8 @@ def label_study(lab: Lab, *, n_features: int = FEATURES, seed: int = 0) -> pd.Da
     where there is none). A killed study goes on where it stopped. Raises SettingsError for a profile whose anchor is
     not of the mini world, or whose annotator is not one of its models.
     """
-    if lab.profile.corpora["anchor"].source != "mini" or lab.profile.synthesis.prompts != "mini":
+    anchor_of = lab.profile.corpora.get("anchor")
+    if anchor_of is None or anchor_of.source != "mini" or lab.profile.synthesis.prompts != "mini":
         raise SettingsError(
             f"profile {lab.profile.name} is not of the mini world, whose concepts this study counts against: take mini"
         )

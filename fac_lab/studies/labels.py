@@ -126,6 +126,9 @@ def truth_rows(labels: pd.DataFrame, truth: pd.DataFrame) -> list[tuple]:
         ]
         for kind, chosen in (("harmful", pure.harmful), ("harmless", ~pure.harmful)):
             rows.append(_row(f"verdict is right, {kind}", group, judged[among & chosen]))
+    for group, chosen in (("confirmed", pure.confirmed), ("not confirmed", ~pure.confirmed)):
+        rows.append(_row("name is right", group, right[chosen], base_rate=_commonest(pure.name[chosen])))
+        rows.append(_row("verdict is right", group, judged[chosen], base_rate=_commonest(pure.harmful[chosen])))
     for group, chosen in (("name right", right), ("name wrong", ~right)):
         rows.append(_row("verdict is right", group, judged[chosen], base_rate=_commonest(pure.harmful[chosen])))
     return rows

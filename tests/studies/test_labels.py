@@ -65,6 +65,8 @@ def test_accuracy_against_the_truth_by_hand():
     assert found["verdict is right, harmful", "all"][:2] == (0.5, 2)
     assert found["verdict is right, harmless", "all"][:2] == (0.5, 2)
     assert found["verdict is right", "name right"][:2] == (0.5, 2)
+    assert found["name is right", "confirmed"][:2] == (1.0, 2)
+    assert found["verdict is right", "not confirmed"][:2] == (0.5, 2)
 
 
 def test_hard_negatives_of_the_same_concept_are_counted():

@@ -17,8 +17,14 @@ import numpy as np
 import pandas as pd
 
 from fac_lab import annotation, synthesis
-from fac_lab.annotation.explain import Explanation, explain
+from fac_lab.annotation.cases import DRAW, Draw, Held, detection_cases, fuzzing_cases, neighbours
+from fac_lab.annotation.cost import NO_RATES, Rates, StepCost, annotation_cost
+from fac_lab.annotation.explain import Explanation, explain, spans_shown
 from fac_lab.annotation.relevance import Verdict, judge
+from fac_lab.annotation.rubric import rubric_of
+from fac_lab.annotation.scores import detect, fuzz
+from fac_lab.annotation.styles import style_of
+from fac_lab.annotation.verify import Check, verify
 from fac_lab.chat.client import ChatClient, open_client
 from fac_lab.corpora import Corpus, open_corpus
 from fac_lab.errors import SettingsError
@@ -28,6 +34,7 @@ from fac_lab.features.pretrained import tokenizer_digest
 from fac_lab.features.saes import load_sae
 from fac_lab.features.stats import FeatureStats
 from fac_lab.features.subject import Subject
+from fac_lab.features.traces import Trace, trace
 from fac_lab.features.training import train_sae
 from fac_lab.profile import ChatSettings, Profile, load_profile, project_root, resolve
 from fac_lab.recipes.protocols import save_record
@@ -42,9 +49,11 @@ from fac_lab.tasks.backbone import Backbone
 log = logging.getLogger(__name__)
 
 STATS_VERSION = 1
-LABELS_VERSION = 1
+LABELS_VERSION = 2
+SCORES_VERSION = 1
 SAMPLES_VERSION = 1
 """Code versions of the steps: raised when what they write changes."""
+LABEL_COLUMNS = ("feature", "summary", "check", "confirmed", "check_reason", "verdict", "relevant", "reason")
 
 
 class Lab:
@@ -155,18 +164,22 @@ class Lab:
         return measure(self.subject, self.sae, texts, features, self.profile.collect)
 
     def annotate(self, stats: FeatureStats, features: Sequence[int], *, task: str = "toxicity") -> pd.DataFrame:
-        """Name features from their top spans and judge whether they matter to a task.
+        """Name features from their top spans, check the names, and judge whether they matter to a task.
 
-        One row per feature: `feature`, `summary` (None: cannot tell), `verdict`, `relevant`, `reason`.
+        One row per feature: `feature`, `summary` (None: cannot tell), `check` (the second look's verdict, None where
+        there is none), `confirmed`, `check_reason`, `verdict`, `relevant`, `reason`. A summary that is not confirmed
+        is judged all the same: whether to use it is the reader's choice. Each answer is kept as it arrives, so that
+        a killed annotation goes on where it stopped.
         """
-        features = [int(feature) for feature in features]
+        features, prompts, rubric = [int(feature) for feature in features], self.prompts, self.rubric(task)
 
         def build(artifact: Artifact) -> dict:
-            explanations = explain(features, stats, self.annotator, self._prompts(annotation))
-            verdicts = judge(explanations, self.annotator, self._prompts(annotation), self._rubric(task))
-            frame = _labels(explanations, verdicts)
+            explanations = explain(features, stats, self.annotator, prompts)
+            checks = verify(explanations, stats, self.annotator, prompts)
+            frame = _labels(explanations, checks, judge(explanations, self.annotator, prompts, rubric))
             artifact.write_frame("labels.parquet", frame)
-            return {"features": len(frame), "relevant": int(frame.relevant.sum())}
+            counts = {name: int(frame[name].sum()) for name in ("confirmed", "relevant")}
+            return {"features": len(frame), "named": int(frame.summary.notna().sum()), **counts}
 
         artifact = self.store.once(
             "labels",
@@ -175,10 +188,85 @@ class Lab:
             stats=stats.made_by,
             features=features,
             annotator=self.annotator.backend.name,
-            prompts=self._prompts(annotation),
+            prompts=prompts,
             task=task,
+            rubric=rubric,
         )
         return artifact.read_frame("labels.parquet")
+
+    def annotation_cost(
+        self,
+        stats: FeatureStats,
+        features: Sequence[int],
+        *,
+        task: str = "toxicity",
+        seconds_per_call: float | None = None,
+    ) -> list[StepCost]:
+        """What `annotate` would ask, and at the profile's prices cost, given what is answered already."""
+        settings = self.profile.annotator
+        rates = Rates(settings.price_prompt, settings.price_completion, seconds_per_call) if settings else NO_RATES
+        return annotation_cost(features, stats, self.annotator, self.prompts, self.rubric(task), rates=rates)
+
+    def score_labels(
+        self,
+        labels: pd.DataFrame,
+        stats: FeatureStats,
+        corpus: Corpus,
+        delta: float | np.ndarray,
+        *,
+        draw: Draw = DRAW,
+        judge: ChatClient | None = None,
+    ) -> pd.DataFrame:
+        """Put the summaries of `labels` (`feature`, `summary`) to the test on texts that their namer did not see.
+
+        `stats` were collected from `corpus` with `keep_matrix`, and are those that were annotated. A text activates a
+        feature above `delta`. `judge` is the annotator if None. Returns one row per case of detection and of fuzzing,
+        see `annotation.scores.detect`; `feature_scores` and `over_features` make scores of them.
+        """
+        judge = judge or self.annotator
+        summaries = {int(row.feature): row.summary for row in labels.itertuples() if isinstance(row.summary, str)}
+        shown = style_of(self.prompts)
+        named = [Explanation(f, text, spans_shown(stats, f, shown), None) for f, text in summaries.items()]
+
+        def build(artifact: Artifact) -> dict:
+            held = Held(stats, {row.id: row.text for row in corpus}, delta)
+            near = neighbours(self.sae.W_dec.detach().float().cpu().numpy(), list(summaries))
+            parts = [
+                detect(detection_cases(named, held, near, self.trace, draw), summaries, judge, self.prompts),
+                fuzz(fuzzing_cases(named, held, self.trace, draw), summaries, judge, self.prompts),
+            ]
+            frame = pd.concat([part for part in parts if len(part)] or parts[:1], ignore_index=True)
+            frame[["mark_start", "mark_stop"]] = np.array(frame.pop("mark").tolist(), np.int64).reshape(-1, 2)
+            artifact.write_frame("answers.parquet", frame)
+            return {"cases": len(frame), "failed": int(frame.answer.isna().sum())}
+
+        artifact = self.store.once(
+            "label_scores",
+            build,
+            version=SCORES_VERSION,
+            stats=stats.made_by,
+            corpus=corpus.digest,
+            summaries=sorted(summaries.items()),
+            delta=delta,
+            draw=draw,
+            judge=judge.backend.name,
+            prompts=self.prompts,
+        )
+        return artifact.read_frame("answers.parquet")
+
+    def trace(self, texts: Sequence[str], features: Sequence[int]) -> list[Trace]:
+        """Activations of `features[i]` at every token of `texts[i]`."""
+        return trace(self.subject, self.sae, texts, features, self.profile.collect)
+
+    @property
+    def prompts(self) -> Path:
+        """The folder of the profile's annotation prompts."""
+        return self._prompts(annotation)
+
+    def rubric(self, task: str) -> str:
+        """What matters to a task, in the words that the profile's prompts use. Raises SettingsError for an unknown
+        task, and for one that the mini annotator never learned."""
+        return rubric_of(task, self.prompts)
 
     def synthesise(self, labels: pd.DataFrame, stats: FeatureStats, delta: float | np.ndarray) -> pd.DataFrame:
         """Two-step synthesis for the labelled features: every candidate, kept ones flagged, with its provenance."""
@@ -241,24 +329,19 @@ class Lab:
     def _prompts(self, package) -> Path:
         return Path(package.__file__).parent / "prompts" / self.profile.synthesis.prompts
 
-    def _rubric(self, task: str) -> str:
-        mini = self._prompts(annotation) / f"rubric_{task}.txt"
-        shared = Path(annotation.__file__).parent / "rubrics" / f"{task}.txt"
-        return (mini if mini.exists() else shared).read_text(encoding="utf-8").strip()
 
-
-def _labels(explanations: Sequence[Explanation], verdicts: Sequence[Verdict]) -> pd.DataFrame:
-    by_feature: dict[int, Verdict] = {verdict.feature: verdict for verdict in verdicts}
-    rows = []
-    for explanation in explanations:
-        verdict = by_feature.get(explanation.feature)
-        rows.append(
-            {
-                "feature": explanation.feature,
-                "summary": explanation.summary,
-                "verdict": verdict.verdict if verdict else None,
-                "relevant": bool(verdict and verdict.relevant),
-                "reason": explanation.error or (verdict.reason if verdict else "not judged"),
-            }
-        )
-    return pd.DataFrame(rows, columns=["feature", "summary", "verdict", "relevant", "reason"])
+def _labels(explanations: Sequence[Explanation], checks: Sequence[Check], verdicts: Sequence[Verdict]) -> pd.DataFrame:
+    rows = [
+        {
+            "feature": explanation.feature,
+            "summary": explanation.summary,
+            "check": check.verdict,
+            "confirmed": check.confirmed,
+            "check_reason": check.reason,
+            "verdict": verdict.verdict,
+            "relevant": verdict.relevant,
+            "reason": explanation.error or verdict.reason,
+        }
+        for explanation, check, verdict in zip(explanations, checks, verdicts, strict=True)
+    ]
+    return pd.DataFrame(rows, columns=LABEL_COLUMNS)

@@ -271,7 +271,7 @@ class ChatSettings:
     max_tokens_total: int | None = None
     """Budget: prompt and completion tokens together; None is no limit."""
     price_prompt: float | None = None
-    """Price of a million prompt tokens, in any currency; None is not known. Only `fac-lab plan` reads it."""
+    """Price of a million prompt tokens, in any currency; None is not known. Only statements of cost read it."""
     price_completion: float | None = None
     """The same for completion tokens."""
 

@@ -20,23 +20,46 @@ class Answer(NamedTuple, Generic[T]):
     """None where `value` was read."""
 
 
-def ask(
-    chat: ChatClient,
+class Run(NamedTuple):
+    """How answers are sampled: what two runs of one annotator differ in."""
+
+    temperature: float = 0.0
+    seed: int = 0
+
+
+PAPER_RUN = Run()
+"""The paper's: temperature 0."""
+
+
+def questions(
     conversations: Sequence[Sequence[Mapping[str, str]]],
-    read: Callable[[str], T],
     *,
     style: Style,
     max_tokens: int,
     schema: Mapping[str, Any],
-) -> list[Answer[T]]:
-    """One answer per conversation, at temperature 0. An unreadable one is asked once more, as the style does.
-
-    `read` raises Unreadable. All questions go out in one batch, and all repairs in a second one.
-    """
-    requests = [
-        ChatRequest(tuple(messages), max_tokens=max_tokens, schema=schema if style.structured else None)
+    run: Run = PAPER_RUN,
+) -> list[ChatRequest]:
+    """The requests that `ask` sends first: one per conversation."""
+    return [
+        ChatRequest(
+            tuple(messages),
+            temperature=run.temperature,
+            max_tokens=max_tokens,
+            seed=run.seed,
+            schema=schema if style.structured else None,
+        )
         for messages in conversations
     ]
+
+
+def ask(
+    chat: ChatClient, requests: Sequence[ChatRequest], read: Callable[[str], T], *, style: Style
+) -> list[Answer[T]]:
+    """One answer per request. One that cannot be read is asked for once more, as the style does.
+
+    `read` raises Unreadable. All questions go out in one batch, and all repairs in a second one. Each reply is kept
+    by the client as it arrives: an annotation that was killed goes on with the questions that have none.
+    """
     replies = chat.complete(requests)
     answers = [_read(reply, read) for reply in replies]
     broken = [i for i, reply in enumerate(replies) if reply.ok and answers[i].error is not None]

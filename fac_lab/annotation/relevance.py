@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from fac_lab.annotation.ask import ask
+from fac_lab.annotation.ask import PAPER_RUN, Run, ask, questions
 from fac_lab.annotation.explain import Explanation
 from fac_lab.annotation.styles import VERDICTS, object_schema, style_of
-from fac_lab.chat.client import ChatClient
+from fac_lab.chat.client import ChatClient, ChatRequest
 from fac_lab.prompts import load_prompt
 
 MAX_TOKENS = 128
@@ -27,30 +27,23 @@ class Verdict(NamedTuple):
     """The annotator's words, or why there is no verdict."""
 
 
-def judge(explanations: Sequence[Explanation], chat: ChatClient, prompts: str | Path, rubric: str) -> list[Verdict]:
+def judge(
+    explanations: Sequence[Explanation],
+    chat: ChatClient,
+    prompts: str | Path,
+    rubric: str,
+    *,
+    run: Run = PAPER_RUN,
+) -> list[Verdict]:
     """One verdict per explanation, in order, by the prompt `judge` in a folder.
 
     A feature without a summary is not judged, hence not relevant. An answer that cannot be read is asked for
     once more; failing that, the verdict is None and carries the reason.
     """
     style = style_of(prompts)
-    prompt = load_prompt(Path(prompts), "judge")
     named = [i for i, explanation in enumerate(explanations) if explanation.summary is not None]
-    answers = ask(
-        chat,
-        [
-            prompt.messages(
-                rubric=rubric.strip(),
-                summary=style.phrase(explanations[i].summary),
-                spans=[style.show_span(span) for span in explanations[i].spans_used],
-            )
-            for i in named
-        ],
-        style.read_verdict,
-        style=style,
-        max_tokens=MAX_TOKENS,
-        schema=SCHEMA,
-    )
+    requests = judging_requests([explanations[i] for i in named], prompts, rubric, run=run)
+    answers = ask(chat, requests, style.read_verdict, style=style)
     verdicts = [
         Verdict(explanation.feature, None, False, explanation.error or "not named, so it cannot be judged")
         for explanation in explanations
@@ -63,3 +56,19 @@ def judge(explanations: Sequence[Explanation], chat: ChatClient, prompts: str | 
             verdict, reason = answer.value
             verdicts[i] = Verdict(feature, verdict, verdict != "No", reason)
     return verdicts
+
+
+def judging_requests(
+    explanations: Sequence[Explanation], prompts: str | Path, rubric: str, *, run: Run = PAPER_RUN
+) -> list[ChatRequest]:
+    """The requests by which `judge` asks about explanations that have a summary."""
+    style, prompt = style_of(prompts), load_prompt(Path(prompts), "judge")
+    conversations = [
+        prompt.messages(
+            rubric=rubric.strip(),
+            summary=style.phrase(explanation.summary),
+            spans=[style.show_span(span) for span in explanation.spans_used],
+        )
+        for explanation in explanations
+    ]
+    return questions(conversations, style=style, max_tokens=MAX_TOKENS, schema=SCHEMA, run=run)

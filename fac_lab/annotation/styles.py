@@ -8,7 +8,7 @@ refused, with a reason.
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -50,6 +50,8 @@ class Style:
     """Verdict and reason in an answer. Raises Unreadable."""
     ask_again: Callable[[ChatRequest, str, str], ChatRequest]
     """The request that gives an unreadable answer, refused for a reason, one more chance."""
+    names_only: bool
+    """Whether the models can only name spans and judge names: any other question is put to them as naming."""
 
 
 def style_of(prompts: str | Path) -> Style:
@@ -59,6 +61,23 @@ def style_of(prompts: str | Path) -> Style:
 
 def json_object(text: str, key: str) -> dict[str, Any]:
     """The JSON object that is the whole of `text`, alone or in a code fence, with a text at `key`."""
+    value = _any_object(text)
+    if not isinstance(value.get(key), str) or not value[key].strip():
+        raise Unreadable(f'its "{key}" is missing, or not a text')
+    return value
+
+
+def read_choices(text: str, key: str, n: int, choices: Sequence[str]) -> tuple[str, ...]:
+    """The `n` choices listed at `key` of the JSON object that is the whole of `text`. Raises Unreadable."""
+    values = _any_object(text).get(key)
+    if not isinstance(values, list) or len(values) != n:
+        raise Unreadable(f'its "{key}" is missing, or not a list of {n}')
+    if not all(isinstance(value, str) and value in choices for value in values):
+        raise Unreadable(f'its "{key}" holds something that is none of {", ".join(choices)}')
+    return tuple(values)
+
+
+def _any_object(text: str) -> dict[str, Any]:
     inside = re.fullmatch(r"\s*```(?:json)?\s*(.*?)\s*```\s*", text, re.DOTALL)
     try:
         value = json.loads(inside[1] if inside else text)
@@ -66,8 +85,11 @@ def json_object(text: str, key: str) -> dict[str, Any]:
         raise Unreadable("it is not one JSON object") from None
     if not isinstance(value, dict):
         raise Unreadable("it is not a JSON object")
-    if not isinstance(value.get(key), str) or not value[key].strip():
-        raise Unreadable(f'its "{key}" is missing, or not a text')
+    try:
+        # JSON can spell what no file and no request can hold: "\\ud83d".
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise Unreadable("it holds half of a surrogate pair") from None
     return value
 
 
@@ -87,7 +109,9 @@ def object_schema(properties: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _json_quote(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False).translate(_ESCAPES)
+    quoted = json.dumps(text, ensure_ascii=False).translate(_ESCAPES)
+    # Half a surrogate pair cannot be sent; spelled out it can.
+    return re.sub("[\ud800-\udfff]", lambda half: f"\\u{ord(half[0]):04x}", quoted)
 
 
 def _json_span(span: Span) -> str:
@@ -159,6 +183,29 @@ def _draw_again(request: ChatRequest, answer: str, reason: str) -> ChatRequest:
     return replace(request, temperature=0.7, seed=request.seed + 1)
 
 
+def match_names(a: str | None, b: str | None) -> str:
+    """How well two names by a model that only names agree, one of VERDICTS.
+
+    Such a name is a thing with its domain in brackets, or a domain alone. "Yes": the same. "Probably": one is the
+    domain of the other. "Maybe": two things of one domain. "No": anything else, and where either is None.
+    """
+    if a is None or b is None:
+        return "No"
+    (thing, domain), (other, other_domain) = _named(a), _named(b)
+    if (thing, domain) == (other, other_domain):
+        return "Yes"
+    if domain is None or other_domain is None:
+        return "Probably" if (domain or thing) == (other_domain or other) else "No"
+    return "Maybe" if domain == other_domain else "No"
+
+
+def _named(name: str) -> tuple[str, str | None]:
+    """Thing and domain of `requests about THING (DOMAIN)`; the domain is None where there is none."""
+    words = _plain_quote(name).rstrip(".").lower().removeprefix("requests about ")
+    match = re.fullmatch(r"(.+) \(([^()]+)\)", words)
+    return (match[1], match[2]) if match else (words, None)
+
+
 def _cannot_tell(text: str) -> bool:
     return text.strip().strip("\"'.").lower() == "cannot tell"
 
@@ -172,6 +219,7 @@ PAPER = Style(
     read_summary=_read_json_summary,
     read_verdict=_read_json_verdict,
     ask_again=_point_out,
+    names_only=False,
 )
 MINI = Style(
     spans=6,
@@ -182,4 +230,5 @@ MINI = Style(
     read_summary=_read_plain_summary,
     read_verdict=_read_plain_verdict,
     ask_again=_draw_again,
+    names_only=True,
 )

@@ -145,6 +145,13 @@ class ChatClient:
             for i, key in enumerate(keys)
         ]
 
+    def stored(self, requests: Sequence[ChatRequest]) -> list[ChatReply | None]:
+        """The answers that are in the cache already, None where there is none. Nothing is asked."""
+        if self.cache is None:
+            return [None] * len(requests)
+        found = [(request, self.cache.get(self._question(request))) for request in requests]
+        return [ChatReply(request, **answer, cached=True) if answer else None for request, answer in found]
+
     def replay_failures(self, path: str | Path | None = None) -> list[ChatReply]:
         """Ask again what failed, from `path` (else this client's own file), and leave in it what still fails.
 

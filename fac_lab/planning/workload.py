@@ -184,11 +184,16 @@ def _supported(profile: Profile, d_sae: int, sizes: Sizes, assumed: Assumed) -> 
 def _annotation(profile: Profile, features: int, assumed: Assumed) -> list[Calls]:
     from fac_lab.annotation.explain import MAX_TOKENS as MOST_EXPLAIN
     from fac_lab.annotation.relevance import MAX_TOKENS as MOST_JUDGE
+    from fac_lab.annotation.styles import style_of
+    from fac_lab.annotation.verify import MAX_TOKENS as MOST_VERIFY
 
     calls = round(features * (1 + assumed("repaired_share")))
+    steps = [("explain", "explain", MOST_EXPLAIN), ("verify", "verify", MOST_VERIFY), ("judge", "judge", MOST_JUDGE)]
+    if style_of(profile.synthesis.prompts).names_only:
+        steps[1] = ("verify", "explain", MOST_EXPLAIN)  # it names once more
     return [
-        Calls("annotator", what, calls, _prompt_tokens(profile, what, assumed), round(assumed(f"tokens_{what}")), most)
-        for what, most in (("explain", MOST_EXPLAIN), ("judge", MOST_JUDGE))
+        Calls("annotator", step, calls, _prompt_tokens(profile, file, assumed), round(assumed(f"tokens_{file}")), most)
+        for step, file, most in steps
     ]
 
 

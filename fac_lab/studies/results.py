@@ -18,6 +18,7 @@ from fac_lab.errors import ArtifactError
 from fac_lab.lab import Lab
 from fac_lab.profile import as_dict, project_root
 from fac_lab.store import package_versions, write_atomic
+from fac_lab.studies.labels import label_study
 from fac_lab.studies.missing import recovery_study
 from fac_lab.studies.toxicity import compare_arms
 
@@ -33,7 +34,7 @@ def _arms(lab: Lab) -> pd.DataFrame:
     return compare_arms(lab, anchor, sets=range(lab.profile.study.held_out_sets))
 
 
-RESULTS: dict[str, Callable[[Lab], pd.DataFrame]] = {"recovery": _recovery, "arms": _arms}
+RESULTS: dict[str, Callable[[Lab], pd.DataFrame]] = {"recovery": _recovery, "arms": _arms, "labels": label_study}
 
 
 def results_folder() -> Path:

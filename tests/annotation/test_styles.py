@@ -73,7 +73,7 @@ def test_json_summaries(answer, summary):
 
 @pytest.mark.parametrize(
     "answer",
-    ["", "leaks", '{"summary": ""}', '{"summary": 3}', '{"name": "x"}', '["x"]', "null",
+    ["", "leaks", '{"summary": ""}', r'{"summary": "half \ud83d"}', '{"summary": 3}', '{"name": "x"}', '["x"]', "null",
      'Sure! {"summary": "leaks"}', '{"summary": "leaks"} {"summary": "more"}', '{"summary": "' + "a " * 41 + '"}'],
 )  # fmt: skip
 def test_json_summaries_that_are_none(answer):

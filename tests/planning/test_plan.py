@@ -42,7 +42,7 @@ def test_the_llama_profile_needs_consent_a_gpu_and_a_paid_annotator():
     assert plan.device.gpu and 20 < plan.memory_gb < plan.device.memory_gb
     # The writer is a server of one's own: it takes time and memory, but is paid by nobody.
     assert {chat.role: chat.paid for chat in plan.chats} == {"generator": False, "annotator": True}
-    assert plan.paid_calls == 2 * round(65536 * 1.02)
+    assert plan.paid_calls == 3 * round(65536 * 1.02)
     assert plan.cost is None and "give --annotator-price" in plan_text(plan)
 
 
@@ -60,7 +60,7 @@ def test_cost_is_calls_times_tokens_times_price():
     by_hand = sum(
         1020 * (chat.calls.prompt_tokens * 2.0 + chat.calls.completion_tokens * 5.0) / 1e6 for chat in plan.chats
     )
-    assert plan.cost == pytest.approx(by_hand) and len(plan.chats) == 2
+    assert plan.cost == pytest.approx(by_hand) and len(plan.chats) == 3
     assert f"cost {by_hand:,.2f}" in plan_text(plan)
     assert make_plan(priced(load_profile("llama"), "annotator", 2.0, None), "audit").cost is None
 
@@ -106,7 +106,7 @@ def test_what_nobody_knows_is_said():
     assert all(step.hours is None for step in plan.steps) and plan.hours == 0
     text = plan_text(plan)
     assert "sizes of nobody/no-such-model are not known" in text and "give --features" in text and "?" in text
-    assert make_plan(profile, "demo", sizes=Sizes(features=100)).paid_calls == 2 * 102
+    assert make_plan(profile, "demo", sizes=Sizes(features=100)).paid_calls == 3 * 102
 
 
 def test_a_missing_sae_that_would_be_trained_is_a_note(tmp_path):

@@ -10,6 +10,7 @@ import pytest
 from fac_lab import annotation, synthesis
 from fac_lab.annotation.explain import explain
 from fac_lab.annotation.relevance import judge
+from fac_lab.annotation.verify import verify
 from fac_lab.chat.client import ChatClient, ChatReply
 from fac_lab.errors import SettingsError
 from fac_lab.planning.assumptions import ASSUMPTIONS, Assumptions
@@ -75,7 +76,7 @@ def test_synthesis_asks_as_often_as_planned_and_no_prompt_is_longer(draws):
     assert {request.max_tokens for request in backend.asked} == {planned["toxicity_two_step"].most_tokens}
 
 
-def test_annotation_asks_twice_for_each_feature_with_prompts_of_the_planned_length():
+def test_annotation_asks_three_times_for_each_feature_with_prompts_of_the_planned_length():
     profile = load_profile("llama")
     span_tokens = profile.collect.span_tokens
 
@@ -92,8 +93,10 @@ def test_annotation_asks_twice_for_each_feature_with_prompts_of_the_planned_leng
     judged = Counting(lambda number: json.dumps({"verdict": "Yes", "reason": "it is"}))
     rubric = (folder / "rubrics" / "toxicity.txt").read_text()
     judge(found, ChatClient(judged, cache=None, progress=False), folder / "prompts" / "paper", rubric)
+    checked = Counting(lambda number: json.dumps({"verdict": "Yes", "reason": "it does"}))
+    verify(found, Stats(), ChatClient(checked, cache=None, progress=False), folder / "prompts" / "paper")
     planned = calls(profile, "toxicity", features=5)
-    for backend, what in ((namer, "explain"), (judged, "judge")):
+    for backend, what in ((namer, "explain"), (checked, "verify"), (judged, "judge")):
         assert len(backend.asked) == planned[what].calls == 5
         assert backend.longest == pytest.approx(planned[what].prompt_tokens, rel=0.05)
         assert backend.asked[0].max_tokens == planned[what].most_tokens
@@ -135,7 +138,7 @@ def test_an_audit_names_what_is_missing_where_there_is_an_annotator():
     assert work(load_profile("minilm"), "audit").calls == []
     load = work(load_profile("llama"), "audit", anchor_rows=50, seed_rows=20, missing=100)
     assert [(reading.texts, reading.tokens) for reading in load.readings] == [(50, 50 * 178), (20, 20 * 178)]
-    assert [line.calls for line in load.calls] == [102, 102]
+    assert [line.calls for line in load.calls] == [102, 102, 102]
     assert load.training is None
 
 

@@ -180,6 +180,15 @@ class Lab:
         )
         return artifact.read_frame("labels.parquet")
 
+    @property
+    def prompts(self) -> Path:
+        """The folder of the profile's annotation prompts."""
+        return self._prompts(annotation)
+
+    def rubric(self, task: str) -> str:
+        """What matters to a task, in the words that the profile's prompts use."""
+        return self._rubric(task)
+
     def synthesise(self, labels: pd.DataFrame, stats: FeatureStats, delta: float | np.ndarray) -> pd.DataFrame:
         """Two-step synthesis for the labelled features: every candidate, kept ones flagged, with its provenance."""
         briefs = [

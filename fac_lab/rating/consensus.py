@@ -11,7 +11,7 @@ from fac_lab.annotation.agreement import cohen_kappa, krippendorff_alpha, raw_ag
 from fac_lab.rating.answers import Ratings
 from fac_lab.rating.sheet import Question
 
-BOOTSTRAP_DRAWS = 1000
+BOOTSTRAP_DRAWS = 400
 
 Rows = Sequence[Sequence[str | None]]
 """Answers to one question, `[n_items, n_raters]`; None where a rater did not answer."""

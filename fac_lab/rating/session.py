@@ -59,13 +59,17 @@ class Session:
         return bool(self._done)
 
     def give(self, answer: str) -> None:
-        """Save an answer to what is on the screen and go on. Nothing moves where saving fails."""
+        """Save an answer to what is on the screen and go on: from a changed answer to the next question, from a new
+        one to the next that is open. Nothing moves where saving fails."""
         if self.step is None:
             return
         before = self.answer
         self._save(self.position, answer)
         self._done.append((self.position, before))
-        self.forward()
+        if before is None:
+            self.position = self._first_open(self.position)
+        else:
+            self.forward()
 
     def undo(self) -> None:
         """Take back the last answer of this sitting, by a new line that restores what stood before."""
@@ -89,9 +93,10 @@ class Session:
         item, question = self.steps[position]
         return self._given.get((item.id, question.name))
 
-    def _first_open(self) -> int:
-        positions = range(len(self.steps))
-        return next((position for position in positions if self._standing(position) is None), len(self.steps))
+    def _first_open(self, start: int = 0) -> int:
+        """The first open question from `start` on, and round to it; the end where none is."""
+        n = len(self.steps)
+        return next((i % n for i in range(start, start + n) if self._standing(i % n) is None), n)
 
     def _save(self, position: int, answer: str | None) -> None:
         item, question = self.steps[position]

@@ -11,8 +11,11 @@ says the same more generally, or if it cannot tell. *relevant*: it judges its ow
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from fac_lab.annotation.ask import Answer, ask
+from fac_lab.annotation.explain import Explanation, explain
+from fac_lab.annotation.relevance import judge
 from fac_lab.annotation.styles import Style, Unreadable, answer_schema, json_object, style_of
 from fac_lab.chat.client import ChatClient
 from fac_lab.errors import SettingsError
@@ -71,56 +74,50 @@ def _asked(items: Sequence[Item], question: Question, chat: ChatClient, prompts:
     return ask(chat, conversations, read, style=style, max_tokens=MAX_TOKENS, schema=schema)
 
 
-def _named(items: Sequence[Item], chat: ChatClient, prompts: Path, style: Style) -> list[Answer]:
-    """What the model calls each item by itself; "" where it cannot tell, or has nothing to go by."""
-    prompt = load_prompt(prompts, "explain")
-    spans = [[span for span in _spans(item) if span.text.strip()][-style.spans :] for item in items]
-    asked = [i for i, some in enumerate(spans) if some]
-    answers = ask(
-        chat,
-        [prompt.messages(spans=[style.show_span(span) for span in spans[i]]) for i in asked],
-        lambda text: style.read_summary(text) or "",
-        style=style,
-        max_tokens=MAX_TOKENS,
-        schema=answer_schema("summary"),
-    )
-    names: list[Answer] = [Answer("", None)] * len(items)
-    for i, answer in zip(asked, answers, strict=True):
-        names[i] = answer
-    return names
+class _Weakest(NamedTuple):
+    """Items in the place of statistics: the spans by which an item is named are the weakest of those it shows."""
+
+    items: Sequence[Item]
+    n: int
+
+    def spans(self, place: int) -> list[Span]:
+        return [span for span in _spans(self.items[place]) if span.text.strip()][-self.n :]
+
+
+def _named(items: Sequence[Item], chat: ChatClient, prompts: Path, style: Style) -> list[Explanation]:
+    """What the model calls each item by itself, `feature` being its place in `items`."""
+    shown = _Weakest(items, style.spans)
+    named = explain([place for place in range(len(items)) if shown.spans(place)], shown, chat, prompts)
+    found = {name.feature: name for name in named}
+    return [found.get(place, Explanation(place, None, (), None)) for place in range(len(items))]
 
 
 def _sound(items: Sequence[Item], question: Question, chat: ChatClient, prompts: Path, style: Style) -> list[Answer]:
     return [
-        name if name.value is None else Answer(compare(name.value, item.summary, question.otherwise), None)
+        Answer(None, name.error)
+        if name.error
+        else Answer(compare(name.summary, item.summary, question.otherwise), None)
         for item, name in zip(items, _named(items, chat, prompts, style), strict=True)
     ]
 
 
 def _relevant(items: Sequence[Item], question: Question, chat: ChatClient, prompts: Path, style: Style) -> list[Answer]:
-    prompt = load_prompt(prompts, "judge")
-    answers = _named(items, chat, prompts, style)
-    asked = [i for i, name in enumerate(answers) if name.value]
-    judged = ask(
-        chat,
-        [prompt.messages(rubric=question.rubric, summary=style.phrase(answers[i].value), spans=[]) for i in asked],
-        lambda text: OF_VERDICT[style.read_verdict(text)[0]],
-        style=style,
-        max_tokens=MAX_TOKENS,
-        schema=answer_schema("verdict"),
-    )
-    answers = [Answer(question.otherwise, None) if name.value == "" else name for name in answers]
-    for i, answer in zip(asked, judged, strict=True):
-        answers[i] = answer
-    return answers
+    names = _named(items, chat, prompts, style)
+    verdicts = judge(names, chat, prompts, question.rubric)
+    return [
+        Answer(OF_VERDICT.get(verdict.verdict), verdict.reason)
+        if name.summary
+        else Answer(None if name.error else question.otherwise, name.error)
+        for name, verdict in zip(names, verdicts, strict=True)
+    ]
 
 
 _MINI: dict[str, Callable[..., list[Answer]]] = {"sound": _sound, "relevant": _relevant}
 
 
-def compare(own: str, shown: str, otherwise: str) -> str:
-    """ "yes" for two equal names, `otherwise` where the words of one are all in the other or it is empty, else "no"."""
-    a, b = (set(re.findall(r"\w+", name.casefold())) for name in (own, shown))
+def compare(own: str | None, shown: str, otherwise: str) -> str:
+    """Whether two names are the same: "yes" or "no"; `otherwise` where one only says less, or there is none."""
+    a, b = (set(re.findall(r"\w+", (name or "").casefold())) for name in (own, shown))
     if a == b:
         return "yes"
     return otherwise if a <= b or b <= a else "no"

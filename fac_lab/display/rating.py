@@ -49,7 +49,7 @@ export default { render({ model, el }) {
   const pressed = (event) => {
     if (event.altKey || event.ctrlKey || event.metaKey || event.repeat) return;
     if (/^(INPUT|TEXTAREA|SELECT)$/.test(event.target.tagName) || event.target.isContentEditable) return;
-    if (!model.get("keys").includes(event.key)) return;
+    if (!model.get("taken").includes(event.key)) return;
     event.preventDefault();
     event.stopPropagation();
     // What stood on the screen goes with the key: one pressed too soon must not answer the next item.
@@ -82,8 +82,8 @@ class Keys(anywidget.AnyWidget):
     """Listens to keys while the focus is inside the sheet; ipywidgets has no key events of its own."""
 
     _esm = KEYS
-    keys = traitlets.List(traitlets.Unicode()).tag(sync=True)
-    """Those it takes; all others are left alone."""
+    taken = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    """Keys that it takes; all others are left alone. (`keys` is a name that ipywidgets needs itself.)"""
     screen = traitlets.Unicode("").tag(sync=True)
     """What is on the screen."""
     pressed = traitlets.Dict().tag(sync=True)
@@ -106,7 +106,7 @@ class RatingSheet:
         self.undo = ipywidgets.Button(description="undo (z)", tooltip="take the last answer back (key: z)")
         self.change_rater = ipywidgets.Button(description="another rater")
         self.head, self.body, self.trouble = (ipywidgets.HTML() for _ in range(3))
-        self.keys = Keys(keys=[])
+        self.keys = Keys()
         self._ask = ipywidgets.HBox([self.name, self.start])
         self._answering = ipywidgets.HBox(self.answers, layout={"flex_flow": "row wrap"})
         self._moving = ipywidgets.HBox(
@@ -194,7 +194,9 @@ class RatingSheet:
             self.undo.disabled = not session.can_undo
             self.back.disabled = session.position == 0
             self.forward.disabled = step is None
-        self.keys.keys = [*(str(n + 1) for n in range(len(options))), "ArrowLeft", "ArrowRight", "z"] if session else []
+        self.keys.taken = (
+            [*(str(n + 1) for n in range(len(options))), "ArrowLeft", "ArrowRight", "z"] if session else []
+        )
         # Last, because the browser takes it as the sign that the new item stands.
         moved = session.progress.answered if session else 0
         self.keys.screen = f"{session.rater} {session.position} {moved}" if session else ""

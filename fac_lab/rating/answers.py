@@ -111,6 +111,8 @@ class Ratings:
         With the key, its facts are added as columns `key_...`: such a file is not for people who still have to rate.
         """
         path = Path(path)
+        if path.suffix == ".jsonl" and path.parent.resolve() == self.folder.resolve():
+            raise DataError(f"{path} would be taken for a rater's file: export to another folder than {self.folder}")
         shown = {item.id: {"summary": item.summary, "text": item.text} for item in self.sheet.items}
         facts = sorted({name for one in (key or {}).values() for name in one})
         rows = [

@@ -71,7 +71,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Sheet:
-    """Items and questions, in the order in which they were made; raters see `order(rater)`."""
+    """Items and questions, the items in an order that says nothing; raters see `order(rater)`."""
 
     name: str
     items: tuple[Item, ...]
@@ -219,7 +219,8 @@ def _sheet(name: str, items: Sequence[Item], questions: Sequence[Question], seed
             raise SettingsError(f"question {question.name!r} is about a {question.about}, the sheet of {misfit.about}s")
         if question.name == "fits" and not all(item.summary for item in items):
             raise DataError("question 'fits' compares a text with a description, and some samples have none")
-    return Sheet(name, tuple(items), tuple(questions), seed)
+    # By their ids, which are random: the order of making, often by verdict, would tell.
+    return Sheet(name, tuple(sorted(items, key=lambda item: item.id)), tuple(questions), seed)
 
 
 def _excerpts(spans: Iterable[Any]) -> tuple[Excerpt, ...]:

@@ -46,7 +46,7 @@ def press(sheet: RatingSheet, key: str, *, on: str | None = None) -> None:
 
 
 def test_the_name_comes_first(sheet):
-    assert shown(sheet) == {"_ask"} and sheet.keys.keys == []
+    assert shown(sheet) == {"_ask"} and sheet.keys.taken == []
     begin(sheet, "  ")
     assert shown(sheet) == {"_ask", "trouble"} and "needs a name" in sheet.trouble.value
     begin(sheet)
@@ -65,6 +65,10 @@ def test_a_click_saves_and_goes_on(sheet):
     assert sheet.answers[1].description == "✓ 2 · no" and sheet.answers[1].button_style
     sheet.undo.click()
     assert sheet.ratings.given("Ann") == {} and sheet.undo.disabled
+
+
+def test_the_browser_is_told_of_every_part(sheet):
+    assert {"_model_module", "taken", "screen", "pressed"} <= set(sheet.keys.get_state())
 
 
 def test_keys_do_what_buttons_do(sheet):
@@ -147,7 +151,7 @@ def test_without_widgets_there_is_a_static_form(sheet):
 PAGE = """<!doctype html><div class="fac-rating"><input id="text"><button id="one">1</button><div id="keys"></div></div>
 <button id="outside">o</button><script type="module">
 const module = await import(URL.createObjectURL(new Blob([ESM], { type: "text/javascript" })));
-const state = { keys: ["1", "ArrowLeft"], screen: "Ann 0", pressed: null };
+const state = { taken: ["1", "ArrowLeft"], screen: "Ann 0", pressed: null };
 window.sent = []; window.bubbled = []; window.handlers = {};
 document.addEventListener("keydown", (event) => window.bubbled.push(event.key));
 const model = { get: (name) => state[name], set: (name, value) => { state[name] = value; },

@@ -60,8 +60,10 @@ def rate(tmp_path, model, prompts, names=("sound", "relevant")):
 
 
 def by_feature(ratings, question):
+    """Answers in the order of LABELS; none of them is a decoy."""
     given = ratings.given("Model A")
-    return [given.get((item.id, question)) for item in ratings.sheet.items]
+    item_of = {item.summary: item.id for item in ratings.sheet.items}
+    return [given.get((item_of[label["summary"]], question)) for label in LABELS]
 
 
 def test_mini_models_name_by_themselves_and_judge_their_own_name(tmp_path):
@@ -96,8 +98,8 @@ def test_a_chat_model_is_asked_the_sheets_own_question(tmp_path):
     model = Model(lambda message: json.dumps({"answer": "no" if "bread" in message else "yes"}))
     ratings, counts = rate(tmp_path, model, "paper", ("sound",))
     assert by_feature(ratings, "sound") == ["yes", "no", "yes", "yes"] and counts == {"sound": 4}
-    assert ratings.sheet.questions[0].text in model.asked[0] and "«strong»0 lock" in model.asked[0]
-    assert "requests about soup" in model.asked[1]
+    (locks,) = [message for message in model.asked if "requests about locks" in message]
+    assert ratings.sheet.questions[0].text in locks and "«strong»0 lock" in locks
 
 
 def test_an_answer_that_is_no_option_is_refused_after_one_repair(tmp_path):

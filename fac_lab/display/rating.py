@@ -27,11 +27,15 @@ STYLE = """
   max-width: 62rem; overflow: hidden; }
 .fac-rating:focus { outline: none; }
 .fac-rating:focus-visible, .fac-rating button:focus-visible { outline: 2px solid #2b83ba; outline-offset: 1px; }
+.fac-rating:focus-visible { outline-offset: -2px; }
 .fac-rating .widget-html-content, .fac-rating .jupyter-widgets.widget-html-content { color: inherit; line-height: 1.45;
   height: auto; overflow: visible; white-space: normal; }
 .fac-rating button { min-width: 7.5rem; }
 .fac-rate { font-size: .95rem; }
+.fac-rate p { margin: .25rem 0; }
 .fac-rate .fac-card { max-width: none; }
+.fac-rate .fac-card h4 { margin-bottom: .3rem; }
+.fac-rate .fac-card h4 .soft { font-weight: 400; }
 .fac-rate .fac-card li bdi { max-height: 9em; overflow: auto; }
 .fac-rate .soft { opacity: .75; }
 .fac-rate .question { font-weight: 600; font-size: 1.05rem; margin: .7rem 0 .2rem; }
@@ -98,7 +102,9 @@ class RatingSheet:
         self.ratings = ratings
         self.session: Session | None = None
         most = max(len(question.options) for question in ratings.sheet.questions)
-        self.name = ipywidgets.Text(description="Your name", placeholder="as it shall stand in the file")
+        self.name = ipywidgets.Text(
+            description="Your name", placeholder="as it shall stand in the file", style={"description_width": "initial"}
+        )
         self.start = ipywidgets.Button(description="Start", button_style=CHOSEN)
         self.answers = [ipywidgets.Button() for _ in range(most)]
         self.back = ipywidgets.Button(description="← back", tooltip="to the question before (key: left)")
@@ -110,7 +116,8 @@ class RatingSheet:
         self._ask = ipywidgets.HBox([self.name, self.start])
         self._answering = ipywidgets.HBox(self.answers, layout={"flex_flow": "row wrap"})
         self._moving = ipywidgets.HBox(
-            [self.back, self.forward, self.undo, self.change_rater], layout={"flex_flow": "row wrap"}
+            [self.back, self.forward, self.undo, self.change_rater],
+            layout={"flex_flow": "row wrap", "margin": "0.7rem 0 0"},
         )
         self.widget = ipywidgets.VBox(
             [
@@ -204,8 +211,13 @@ class RatingSheet:
 
 def step_html(item: Item, question: Question | None = None) -> Markup:
     """An item with the question about it; every text escaped, right-to-left text in its own direction."""
-    card = Markup('<article class="fac-card"><h4><bdi dir="auto">{}</bdi></h4>{}</article>').format(
-        item.summary or "(no description)", _excerpts(item) if item.about == "feature" else _sample(item)
+    is_feature = item.about == "feature"
+    card = Markup(
+        '<article class="fac-card"><h4><span class="soft">{}:</span> <bdi dir="auto">{}</bdi></h4>{}</article>'
+    ).format(
+        "explanation" if is_feature else "description",
+        item.summary or "none",
+        _excerpts(item) if is_feature else _sample(item),
     )
     if question is None:
         return card

@@ -37,7 +37,7 @@ import plotly.io as pio
 from IPython.display import HTML, Markdown, display
 
 from fac_lab import world
-from fac_lab.annotation.agreement import cohen_kappa, raw_agreement
+from fac_lab.annotation.agreement import cohen_kappa, krippendorff_alpha, raw_agreement
 from fac_lab.coverage import cover
 from fac_lab.display.rating import RatingSheet
 from fac_lab.display.tables import paper_table, to_html
@@ -361,6 +361,9 @@ for rater in [*models, *people]:
 show(pd.DataFrame(lines), caption="Is it sound? % of answers, by what the explanation really was", formats=shares)
 
 # %% [markdown]
+# For a rater who must come to the very name by itself, decoys are no test: it says "no" to anything else, to many
+# genuine explanations as well. For a person, or a model that is asked whether the name fits, they are one.
+#
 # **Truth.** In the embedded world it is known what each feature is mostly about: the concept with the largest share of
 # its activation in the anchor. An explanation *names the truth* if it names that concept; a feature is *truly relevant*
 # if the concept is harmful. No other world offers that check, and no rater, human or not, is needed for it.
@@ -573,8 +576,9 @@ try:
         kept = [answer for answer in majority(some) if answer]
         unanimous = consensus(some, by_name["relevant"])
         line = {"raters": name, "unclear, unanimity": unanimous.share("unclear")}
-        lines.append(line | {"unclear, majority": kept.count("unclear") / len(kept)})
-    show(pd.DataFrame(lines), caption="Share of items that stay unclear", formats={"unclear, unanimity": ".2f"})
+        line["unclear, majority"] = kept.count("unclear") / len(kept)
+        lines.append(line | {"alpha": krippendorff_alpha(some)})
+    show(pd.DataFrame(lines), caption="Share of items that stay unclear, and alpha")
     print("exercise 4: right")
 except NotImplementedError:
     print("exercise 4: write majority in the cell above, then run this one again")
@@ -594,7 +598,7 @@ except NotImplementedError:
 #     return decided
 # ```
 # Unanimity punishes each added rater, good or bad, so shares by that rule compare only at equal numbers of raters. The
-# majority turns the coin into answers, which looks better and is worse. Alpha sees it: it drops.
+# majority turns the coin into answers, which looks better and is worse. Alpha, beside it, is not fooled.
 # </details>
 
 # %% [markdown]

@@ -34,7 +34,8 @@ STYLE = """
 .fac-rate { font-size: .95rem; }
 .fac-rate p { margin: .25rem 0; }
 .fac-rate .fac-card { max-width: none; }
-.fac-rate .fac-card h4 { margin-bottom: .3rem; }
+.fac-rate .fac-card h4 { margin: 0 0 .3rem; }
+.fac-rate .fac-card ol { margin: 0; padding: 0; }
 .fac-rate .fac-card h4 .soft { font-weight: 400; }
 .fac-rate .fac-card li bdi { max-height: 9em; overflow: auto; }
 .fac-rate .soft { opacity: .75; }

@@ -248,7 +248,7 @@ figure = go.Figure(
     ]
 )  # fmt: skip
 figure = styled(figure, "Do two raters agree that a feature is relevant?", subtitle="models here, people in the paper")
-figure.update_layout(barmode="stack").update_xaxes(title="% of features", range=[0, 100])
+figure.update_layout(barmode="stack", legend_traceorder="normal").update_xaxes(title="% of features", range=[0, 100])
 figure.show()
 
 # %% [markdown]
@@ -313,7 +313,7 @@ figure = go.Figure()
 for question, colour in zip(by_name, (BLUE, RED), strict=True):
     some = of_models[of_models.question == question]
     figure.add_scatter(
-        x=some.value, y=some.measure, name=question, mode="markers", marker={"size": 11, "color": colour},
+        x=some.value, y=some.measure, name=question, mode="markers", orientation="h", marker={"size": 11, "color": colour},
         error_x={"array": some.high - some.value, "arrayminus": some.value - some.low, "symmetric": False},
         hovertemplate="%{y}: %{x:.2f}<extra></extra>",
     )  # fmt: skip

@@ -8,11 +8,10 @@ are no widgets (a saved notebook, a preview), the same output shows the first it
 from pathlib import Path
 from typing import Any
 
-import anywidget
 import ipywidgets
-import traitlets
 from markupsafe import Markup
 
+from fac_lab.display.keys import Keys
 from fac_lab.display.report import card_style, mark_peak
 from fac_lab.errors import FacLabError
 from fac_lab.rating.answers import Ratings
@@ -46,53 +45,6 @@ STYLE = """
 .fac-rate .bar span { display: block; height: 100%; border-radius: .2rem; background: #2b83ba; }
 .fac-rate .trouble { border: 1px solid #d55e00; border-radius: .4rem; padding: .4rem .7rem; }
 """
-
-KEYS = """
-export default { render({ model, el }) {
-  el.style.display = "none";
-  let root = null;
-  const pressed = (event) => {
-    if (event.altKey || event.ctrlKey || event.metaKey || event.repeat) return;
-    if (/^(INPUT|TEXTAREA|SELECT)$/.test(event.target.tagName) || event.target.isContentEditable) return;
-    if (!model.get("taken").includes(event.key)) return;
-    event.preventDefault();
-    event.stopPropagation();
-    // What stood on the screen goes with the key: one pressed too soon must not answer the next item.
-    model.set("pressed", { key: event.key, screen: model.get("screen"), at: Date.now() });
-    model.save_changes();
-  };
-  const settle = () => {
-    // A button that vanished or was switched off has dropped the focus, and with it the keys.
-    if (root && (document.activeElement === document.body || document.activeElement === null))
-      root.focus({ preventScroll: true });
-  };
-  const later = () => setTimeout(settle, 60);
-  const attach = (tries) => {
-    root = el.closest(".fac-rating");
-    if (!root) { if (tries) setTimeout(() => attach(tries - 1), 50); return; }
-    root.tabIndex = -1;
-    root.setAttribute("role", "group");
-    root.setAttribute("aria-label", "Rating sheet");
-    root.setAttribute("data-lm-suppress-shortcuts", "true");  // JupyterLab: 1 would make a heading of the cell
-    root.addEventListener("keydown", pressed);
-  };
-  attach(40);
-  model.on("change:screen", later);
-  return () => { model.off("change:screen", later); if (root) root.removeEventListener("keydown", pressed); };
-} };
-"""
-
-
-class Keys(anywidget.AnyWidget):
-    """Listens to keys while the focus is inside the sheet; ipywidgets has no key events of its own."""
-
-    _esm = KEYS
-    taken = traitlets.List(traitlets.Unicode()).tag(sync=True)
-    """Keys that it takes; all others are left alone. (`keys` is a name that ipywidgets needs itself.)"""
-    screen = traitlets.Unicode("").tag(sync=True)
-    """What is on the screen."""
-    pressed = traitlets.Dict().tag(sync=True)
-    """The last key with what was on the screen: `key`, `screen`, `at`."""
 
 
 class RatingSheet:

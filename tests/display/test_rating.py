@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fac_lab.display import rating as screen
+from fac_lab.display.keys import KEYS
 from fac_lab.display.rating import RatingSheet, static_html, step_html
 from fac_lab.features.spans import Span
 from fac_lab.rating.answers import MODEL, Ratings
@@ -166,7 +166,7 @@ def test_keys_in_a_browser(tmp_path):
     if not CHROMIUM.exists():
         pytest.skip("no chromium")
     path = tmp_path / "page.html"
-    path.write_text(PAGE.replace("ESM", json.dumps(screen.KEYS)), encoding="utf-8")
+    path.write_text(PAGE.replace("ESM", json.dumps(KEYS)), encoding="utf-8")
     with api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=QUIET)
         page = browser.new_page()

@@ -313,7 +313,8 @@ figure = go.Figure()
 for question, colour in zip(by_name, (BLUE, RED), strict=True):
     some = of_models[of_models.question == question]
     figure.add_scatter(
-        x=some.value, y=some.measure, name=question, mode="markers", orientation="h", marker={"size": 11, "color": colour},
+        x=some.value, y=some.measure, name=question, mode="markers", orientation="h",
+        marker={"size": 11, "color": colour},
         error_x={"array": some.high - some.value, "arrayminus": some.value - some.low, "symmetric": False},
         hovertemplate="%{y}: %{x:.2f}<extra></extra>",
     )  # fmt: skip

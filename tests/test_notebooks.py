@@ -61,6 +61,17 @@ def test_a_run_keeps_results_and_leaves_bars_and_libraries_out(made):
     assert "widgets" not in made.metadata and str(Path.home()) not in nbformat.writes(made)
 
 
+def test_a_widget_is_saved_as_the_static_form_it_brings():
+    widget, table = {"model_id": "x"}, "<table></table>"
+    both = nbformat.v4.new_output("display_data", {notebooks.WIDGET: widget, "text/html": table, "text/plain": "Box()"})
+    alone = nbformat.v4.new_output("display_data", {notebooks.WIDGET: widget, "text/plain": "Box()"})
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("show", outputs=[both, alone])])
+    notebooks.slim(notebook)
+    kept, left = notebook.cells[0].outputs
+    assert kept.data == {"text/html": table, "text/plain": "Box()"}
+    assert left.data == {notebooks.WIDGET: widget, "text/plain": "Box()"}
+
+
 def test_a_fresh_run_does_not_drift(made, source):
     write(made, source)
     assert notebooks.drift(source) == []

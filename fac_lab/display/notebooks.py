@@ -184,12 +184,16 @@ def _content(cell: nbformat.NotebookNode) -> list:
 
 
 def _without_bars(output: nbformat.NotebookNode) -> nbformat.NotebookNode | None:
-    """The output without progress bars, which tqdm shows as a widget or as text on stderr; None if that is all."""
+    """The output without widgets that have a static form, and without progress bars, which tqdm shows as a widget
+    or as text on stderr; None if that is all."""
     if output.output_type == "stream" and output.name == "stderr":
         lines = re.split(r"[\r\n]", output.text)
         output.text = "\n".join(line for line in lines if line.strip() and not BAR.search(line))
         return output if output.text else None
     data = output.get("data", {})
+    if WIDGET in data and "text/html" in data:
+        # Nothing is behind a saved widget, so what it brings to be shown in its place is kept alone.
+        del data[WIDGET]
     return None if WIDGET in data and BAR.search(str(data.get("text/plain", ""))) else output
 
 

@@ -144,6 +144,11 @@ def cards_html(cards: Sequence[FeatureCard]) -> str:
     return f"<style>{macros.card_style()}</style>{macros.show_cards(cards)}"
 
 
+def card_style() -> Markup:
+    """The style sheet of cards, for pages that write such cards themselves."""
+    return _environment().get_template(TEMPLATE).module.card_style()
+
+
 def mark_peak(text: str, peak: tuple[int, int]) -> Markup:
     """`text` escaped, with characters `[start, stop)` of it in <mark>.
 

@@ -146,7 +146,7 @@ def test_a_killed_annotation_pays_no_answer_twice(annotator, tmp_path, stop_afte
     try:
         assert server.held.wait(60)
         # The last answer is on its way to the disk while the next question is sent.
-        while len(list(tmp_path.rglob("*.json"))) < stop_after:
+        while len(list(tmp_path.rglob("[!.]*.json"))) < stop_after:
             time.sleep(0.01)
     finally:
         process.kill()

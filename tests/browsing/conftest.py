@@ -35,7 +35,7 @@ def stats_of():
 
 @pytest.fixture(scope="session")
 def random_values():
-    """`random_values(n, d_sae, seed, gap=0.0)`: sparse positive activations; a share `gap` of the features is silent."""
+    """`random_values(n, d_sae, seed, gap=0.0)`: sparse; a share `gap` of the features is silent."""
 
     def make(n, d_sae, seed, *, gap=0.0):
         dice = np.random.default_rng(seed)

@@ -44,7 +44,7 @@ def test_other_texts_and_numbers_stay(text):
 def test_csv_is_read_back_with_numbers_as_numbers():
     rows = list(csv.reader(io.StringIO(csv_bytes(RECORDS).decode())))
     assert rows[0] == list(RECORDS[0])
-    assert rows[1] == ["3", "'=HYPERLINK(1)", "-0.3", "", "", "True", "'@sum | a \"b\", c\n"]
+    assert rows[1] == ["3", "'=HYPERLINK(1)", "-0.3", "", "", "True", '\'@sum | a "b", c\n']
     assert rows[2][0] == "4" and rows[2][1].endswith("<b> مرحبا 🌳") and rows[2][2] == "0.5"
     assert csv_bytes([]) == b""
     assert csv_bytes([{"=x": 1}]).splitlines()[0] == b"'=x"
@@ -59,7 +59,11 @@ def test_jsonl_is_read_back_as_it_was():
 def test_three_files_and_the_manifest_names_them(tmp_path):
     facts = {"delta": np.float64(0.5), "fac": float("nan"), "among": np.array([1, 2])}
     files = export(RECORDS, facts, tmp_path / "new", "mine")
-    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["mine.csv", "mine.jsonl", "mine.manifest.json"]
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == [
+        "mine.csv",
+        "mine.jsonl",
+        "mine.manifest.json",
+    ]
     manifest = json.loads(files.manifest.read_text())
     assert manifest == {"delta": 0.5, "fac": None, "among": [1, 2], "rows": 2, "files": ["mine.csv", "mine.jsonl"]}
     assert files.csv.read_bytes() == csv_bytes(RECORDS) and files.jsonl.read_bytes() == jsonl_bytes(RECORDS)

@@ -12,9 +12,7 @@ from fac_lab.profile import CoverageRule
 def slowly(values, cut):
     """Covered features per row, and the greedy removal, with sets."""
     delta = np.broadcast_to(cut.delta, (values.shape[1],))
-    rows = [
-        {i for i in range(values.shape[1]) if value[i] > delta[i] and cut.status[i] != OUTSIDE} for value in values
-    ]
+    rows = [{i for i in range(values.shape[1]) if value[i] > delta[i] and cut.status[i] != OUTSIDE} for value in values]
     left = dict(enumerate(rows))
     for row in sorted(left, key=lambda row: (len(rows[row]), -row)):
         others = set().union(*(left[other] for other in left if other != row))
@@ -23,7 +21,7 @@ def slowly(values, cut):
     return rows, left
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("delta", [None, 0.0, 2.0])
 @pytest.mark.parametrize("kind", ["anchor_quantile", "feature_quantile"])
 def test_rows_are_what_sets_say(stats_of, random_values, seed, delta, kind):
@@ -39,7 +37,9 @@ def test_rows_are_what_sets_say(stats_of, random_values, seed, delta, kind):
         assert found.alone[i] == len(row - others)
         frame = view.features(i, cut)
         assert set(frame.feature) == row and set(frame.feature[frame.alone]) == row - others
-        assert (frame.activation.to_numpy() == values[i, frame.feature]).all() and frame.activation.is_monotonic_decreasing
+        assert (
+            frame.activation.to_numpy() == values[i, frame.feature]
+        ).all() and frame.activation.is_monotonic_decreasing
     assert set(np.flatnonzero(~found.redundant)) == set(left)
     assert set().union(*left.values()) == set().union(*rows)
     assert found.n_covered == cut.n_covered == len(set().union(*rows))

@@ -90,6 +90,8 @@ def main() -> None:
     words = iter(range(1000))
     timed("search, first word (texts are made ready)", lambda: session.set_filters(text=f"thing {next(words)}"), 1)
     timed("search, another word", lambda: session.set_filters(text=f"thing {next(words)}"), 5)
+    session.clear_filters()
+    timed("all features as records", session.records, 1)
     timed("one feature", lambda: session.feature(next(words)), 20)
 
 

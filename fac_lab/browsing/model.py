@@ -1,11 +1,11 @@
 """What only the model can say: neighbours, promoted tokens, the map, token heat, texts tried, samples written.
 
-The model is loaded by the first question that needs it and checked against the statistics that are shown. Features'
-geometry, lens and traces are the modules `features.geometry`, `features.lens` and `features.trace`.
+The model is loaded by the first question that needs it and checked against the statistics that are shown. Geometry,
+lens and traces of features are the modules `features.geometry`, `features.lens` and `features.trace`.
 """
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -15,30 +15,16 @@ import pandas as pd
 from fac_lab.browsing.neuronpedia import page_url
 from fac_lab.corpora import Corpus, Row
 from fac_lab.errors import DataError, ModelError
+from fac_lab.features.spans import Span
 from fac_lab.features.stats import FeatureStats
 from fac_lab.rows import text_fault
 
 if TYPE_CHECKING:
+    from fac_lab.features.lens import Lens
+    from fac_lab.features.trace import SpanTrace, TokenTrace
     from fac_lab.lab import Lab
 
 MAP_SEED = 0
-
-
-class Heat(NamedTuple):
-    """One feature's activation token by token."""
-
-    text: str
-    """The whole text that was read."""
-    tokens: list[str]
-    """Pieces of it, as the model reads them; `[n_tokens]`."""
-    offsets: list[tuple[int, int]]
-    """Characters `[start, stop)` of each token in `text`."""
-    values: np.ndarray
-    """Activation at each token, float32 `[n_tokens]`."""
-    shown: tuple[int, int]
-    """Characters of `text` to show: the span, or all of it."""
-    in_context: bool
-    """Whether the whole row was read; a span alone activates a causal model otherwise than within its row."""
 
 
 class Trial(NamedTuple):
@@ -109,32 +95,38 @@ class Model:
 
         return nearest(self.lab.sae, feature, k)
 
-    def promoted(self, feature: int, k: int) -> tuple[list[tuple[str, float]], list[tuple[str, float]]] | None:
-        """Tokens that the feature makes more and less likely; None for a model without an unembedding."""
-        from fac_lab.features.lens import promoted
+    def promoted(self, feature: int, k: int) -> "Lens":
+        """Tokens that the feature promotes and suppresses. Raises ModelError, with the reason, where it has none."""
+        from fac_lab.features.lens import no_lens, promoted
 
-        return promoted(self.lab.subject, self.lab.sae, feature, k)
+        found = promoted(self.lab.subject, self.lab.sae, feature, k)
+        if found is None:
+            raise ModelError(str(no_lens(self.lab.subject, self.lab.sae, feature)))
+        return found
 
     def dictionary_map(self) -> np.ndarray:
-        """Every feature's place in two dimensions, float32 `[d_sae, 2]`; computed once, then kept in the store."""
+        """Every feature's place in two dimensions, float32 `[d_sae, 2]`, NaN for one without a direction; computed
+        once, then kept in the store."""
         from fac_lab.features.geometry import dictionary_map
 
-        return dictionary_map(self.lab.sae, self.lab.store, MAP_SEED)
+        return dictionary_map(self.lab.sae, self.lab.store, seed=MAP_SEED)
 
     def page(self, feature: int) -> str | None:
         """Address of the feature's page on Neuronpedia, where the SAE is known there."""
         # A missing attribute of the metadata reads as None.
         return page_url(self.lab.sae.cfg.metadata.neuronpedia_id, feature)
 
-    def heat(self, text: str, feature: int, *, span: str | None = None, in_context: bool = True) -> Heat:
-        """One feature token by token, over a text; `span` is the piece of it to show."""
+    def trace(self, text: str, features: Sequence[int]) -> "TokenTrace":
+        """Some features token by token over a text."""
         from fac_lab.features.trace import trace
 
-        found = trace(self.lab.subject, self.lab.sae, text, [feature], self.lab.profile.collect)
-        at = text.find(span) if span else -1
-        shown = (at, at + len(span)) if span and at >= 0 else (0, len(text))
-        values = np.asarray(found.values, np.float32)[:, 0]
-        return Heat(text, list(found.tokens), [tuple(pair) for pair in found.offsets], values, shown, in_context)
+        return trace(self.lab.subject, self.lab.sae, text, features, self.lab.profile.collect)
+
+    def trace_spans(self, spans: Sequence[Span], texts: Mapping[str, str]) -> "list[SpanTrace]":
+        """Spans token by token; each is read within its whole text where `texts` (by sample id) holds that."""
+        from fac_lab.features.trace import trace_spans
+
+        return trace_spans(self.lab.subject, self.lab.sae, spans, self.lab.profile.collect, texts=texts)
 
     def trial(self, text: str, feature: int, delta: float | np.ndarray, missing: np.ndarray, *, top: int) -> Trial:
         """A text against the threshold; `missing` are the features missing now, `[n]`.

@@ -20,11 +20,11 @@ from fac_lab.browsing.edits import Edit, Journal, Overlay
 from fac_lab.browsing.export import Exported, export
 from fac_lab.browsing.histograms import histogram
 from fac_lab.browsing.listing import Listing
-from fac_lab.browsing.model import Heat, Model, Trial, Written
+from fac_lab.browsing.model import Model, Trial, Written
 from fac_lab.browsing.neuronpedia import ImportedLabels, read_labels
 from fac_lab.browsing.parts import Part, part
 from fac_lab.browsing.samples import SampleView
-from fac_lab.browsing.table import FeatureTable, truth_columns
+from fac_lab.browsing.table import COLUMNS, FeatureTable, truth_columns
 from fac_lab.browsing.threshold import STATUSES, LiveThreshold
 from fac_lab.browsing.view import FeatureView, Said
 from fac_lab.browsing.written import WrittenSamples
@@ -36,6 +36,8 @@ from fac_lab.profile import CoverageRule, as_dict
 
 if TYPE_CHECKING:
     from fac_lab.corpora import Corpus
+    from fac_lab.features.lens import Lens
+    from fac_lab.features.trace import SpanTrace, TokenTrace
     from fac_lab.lab import Lab
 
 JOURNAL = "edits.jsonl"
@@ -143,14 +145,9 @@ class BrowserSession(Listing):
         """Features whose decoder directions are closest, with cosines."""
         return part(lambda: self.model.nearest(self.checked(feature), k))
 
-    def lens(
-        self, feature: int | None = None, k: int = 10
-    ) -> Part[tuple[list[tuple[str, float]], list[tuple[str, float]]]]:
-        """Tokens that the feature promotes, and those that it suppresses, each with its value."""
-        return part(
-            lambda: self.model.promoted(self.checked(feature), k),
-            nothing="the model has no unembedding, so its features promote no tokens",
-        )
+    def lens(self, feature: int | None = None, k: int = 10) -> "Part[Lens]":
+        """Tokens that the feature promotes, and those that it suppresses."""
+        return part(lambda: self.model.promoted(self.checked(feature), k))
 
     def map(self) -> Part[np.ndarray]:
         """Every feature's place in two dimensions, float32 `[d_sae, 2]`; computed once, then kept in the store."""
@@ -162,27 +159,27 @@ class BrowserSession(Listing):
             lambda: self.model.page(self.checked(feature)), nothing="the SAE's metadata name no page on Neuronpedia"
         )
 
-    def heat(self, feature: int | None = None, rank: int = 0, role: str = "anchor") -> Part[Heat]:
-        """A top span of a data set ("anchor", "seed", "synthetic") token by token.
+    def heat(self, feature: int | None = None, role: str = "anchor", *, top: int = 10) -> "Part[list[SpanTrace]]":
+        """The strongest spans of a data set ("anchor", "seed", "synthetic") token by token, in one go.
 
-        The whole row is read where its text is known, else the span alone.
+        Each is read within its row where the text of that is at hand, else alone (see `SpanTrace.in_context`).
         """
         i = self.checked(feature)
         stats = self._measured().get(role)
-        spans = stats.spans(i) if stats is not None else []
-        if rank >= len(spans):
-            return Part.absent(f"there are {len(spans)} spans of feature {i} in the data set {role}")
-        whole = self._texts_of(role).get(spans[rank].sample_id)
-        text = spans[rank].text if whole is None else whole
-        return part(lambda: self.model.heat(text, i, span=spans[rank].text, in_context=whole is not None))
+        spans = stats.spans(i)[:top] if stats is not None else []
+        if not spans:
+            return Part.absent(f"the data set {role} has no spans of feature {i}")
+        return part(lambda: self.model.trace_spans(spans, self._texts_of(role)))
 
     # Acting.
 
-    def try_text(self, text: str, feature: int | None = None, *, top: int = 8) -> tuple[Part[Trial], Part[Heat]]:
+    def try_text(
+        self, text: str, feature: int | None = None, *, top: int = 8
+    ) -> "tuple[Part[Trial], Part[TokenTrace]]":
         """A text against the threshold of a feature, and the feature token by token over it."""
         i = self.checked(feature)
         trial = part(lambda: self.model.trial(text, i, self.cut.delta, self.cut.missing, top=top))
-        heat = Part.absent(trial.reason) if trial.value is None else part(lambda: self.model.heat(text, i))
+        heat = Part.absent(trial.reason) if trial.value is None else part(lambda: self.model.trace(text, [i]))
         return trial, heat
 
     def synthesise(self, feature: int | None = None, *, draw: int = 0) -> Part[Written]:
@@ -261,8 +258,23 @@ class BrowserSession(Listing):
     # Out of the browser, and beside another.
 
     def records(self, features: Sequence[int] | np.ndarray | None = None) -> list[dict[str, Any]]:
-        """Plain values of some features (those of the list if None), with who said what."""
-        return [self.feature(int(i)).as_dict() for i in (self.features if features is None else features)]
+        """Plain values of some features (those of the list if None): the table's columns, who said what, the spans."""
+        features = self.features if features is None else np.array([self.checked(i) for i in features], np.int64)
+        columns = {name: self.table.column(name, self.cut)[features].tolist() for name in COLUMNS}
+        spans: dict[int, list[dict[str, Any]]] = {}
+        # Asked for together: one feature after the other, a whole dictionary takes several times as long.
+        table = self.anchor.top.table(np.unique(features))
+        rows = zip(table.feature.tolist(), table.text, table.value.tolist(), table.peak.tolist(), strict=True)
+        for i, text, value, peak in rows:
+            spans.setdefault(i, []).append({"text": text, "value": value, "peak": peak})
+        records = []
+        for place, i in enumerate(features.tolist()):
+            record = {name: values[place] for name, values in columns.items()}
+            for kind in ("summary", "verdict"):
+                said = self._said(kind, i)
+                record |= {f"{kind}_by": str(said), f"machine_{kind}": said.machine}
+            records.append({**record, "spans": spans.get(i, [])})
+        return records
 
     def manifest(self) -> dict[str, Any]:
         """Rule, threshold, data and filters: what a selection was made by."""

@@ -1,7 +1,6 @@
 """One feature as the browser shows it, with who said what: the machine, a file, or a person."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 
@@ -86,30 +85,3 @@ class FeatureView:
     """Everything people did to it, oldest first."""
     absent: dict[str, str]
     """Name of a part -> why it is not there."""
-
-    def as_dict(self) -> dict[str, Any]:
-        """The plain values of it, for exports and tests."""
-        return {
-            "feature": self.feature,
-            "status": self.status,
-            "relevant": self.relevant,
-            "summary": self.summary.shown,
-            "summary_by": str(self.summary),
-            "machine_summary": self.summary.machine,
-            "verdict": self.verdict.shown,
-            "verdict_by": str(self.verdict),
-            "machine_verdict": self.verdict.machine,
-            "reason": self.reason,
-            "label_score": self.label_score,
-            "anchor_count": self.anchor_count,
-            "anchor_frequency": self.anchor_frequency,
-            "seed_count": self.seed_count,
-            "seed_frequency": self.seed_frequency,
-            "maximum": self.maximum,
-            "mean": self.mean,
-            "concept": self.concept,
-            "domain": self.domain,
-            "spans": [
-                {"text": span.text, "value": span.value, "peak": list(span.peak)} for span in self.spans["anchor"]
-            ],
-        }

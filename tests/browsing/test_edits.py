@@ -2,7 +2,8 @@
 
 import json
 import logging
-import multiprocessing
+import subprocess
+import sys
 from datetime import UTC, datetime
 
 import pytest
@@ -83,20 +84,20 @@ def test_an_entry_is_undone_by_its_id_once(tmp_path):
         journal.undo(first.id, by="Ben")
 
 
-def save_many(folder, name):
-    journal = open_journal(folder)
-    for number in range(25):
-        journal.edit_summary(number, f"{name} {'x' * 3000}", by=name)
+SAVE_MANY = """
+import sys
+from pathlib import Path
+from fac_lab.browsing.edits import Journal
+journal = Journal(Path(sys.argv[1]) / "edits.jsonl", sae="sae-1", d_sae=100, name="one SAE")
+for number in range(25):
+    journal.edit_summary(number, sys.argv[2] + "x" * 3000, by=sys.argv[2])
+"""
 
 
 def test_people_who_save_at_once_lose_nothing(tmp_path):
     names = ["Ann", "Ben", "Cem"]
-    others = [multiprocessing.get_context("fork").Process(target=save_many, args=(tmp_path, name)) for name in names]
-    for process in others:
-        process.start()
-    for process in others:
-        process.join()
-        assert process.exitcode == 0
+    others = [subprocess.Popen([sys.executable, "-c", SAVE_MANY, str(tmp_path), name]) for name in names]
+    assert [process.wait(timeout=120) for process in others] == [0, 0, 0]
     edits = open_journal(tmp_path).edits
     assert {(edit.by, edit.feature) for edit in edits} == {(name, i) for name in names for i in range(25)}
     assert len((tmp_path / "edits.jsonl").read_text().splitlines()) == 1 + 75

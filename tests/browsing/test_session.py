@@ -113,7 +113,7 @@ def test_what_only_the_model_can_say_has_a_reason_without_one(small):
     assert "profile" in small.link().reason
     assert small.synthesise().value is None and small.load_synthetic().reason
     assert not small.model.loaded
-    assert "0 spans" in small.heat(4).reason and "synthetic" in small.heat(1, role="synthetic").reason
+    assert "no spans" in small.heat(4).reason and "synthetic" in small.heat(1, "synthetic").reason
 
 
 def test_changes_are_shown_beside_the_machines_word_and_move_coverage(small, pair):

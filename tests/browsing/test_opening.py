@@ -130,6 +130,22 @@ def test_an_audit_whose_files_are_gone_says_what_is_missing(audited, tmp_path):
         open_audit(tmp_path / "nowhere")
 
 
+def test_an_audit_without_chat_models_has_reasons_in_place_of_labels(audited, tmp_path):
+    folder = shutil.copytree(audited[0], tmp_path / "copy")
+    asked = json.loads((folder / "audit.json").read_text())
+    asked["profile"] |= {"annotator": None, "generator": None}
+    (folder / "audit.json").write_text(json.dumps(asked))
+    audited[1].missing[["feature", "anchor_count", "spans"]].to_csv(folder / "missing.csv", index=False)
+    session = open_audit(folder)
+    view = session.feature(session.select(int(session.cut.missing[0])))
+    assert session.labels is None and session.scope == "all"
+    assert (view.summary.shown, str(view.summary), view.verdict.shown) == (None, "nobody", None)
+    assert {"labels", "label_score", "domain", "synthetic"} == set(view.absent)
+    assert "generator" in session.synthesise().reason
+    session.edit_summary(view.feature, "my own words", by="Ann")
+    assert open_audit(folder).feature(view.feature).summary.shown == "my own words"
+
+
 def test_a_profile_with_another_sae_is_refused_by_name(audited, profile):
     other = replace(
         profile,

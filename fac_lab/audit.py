@@ -16,7 +16,7 @@ from fac_lab.coverage import Coverage, cover, sweep
 from fac_lab.display.audit_report import octaves, write_audit_report
 from fac_lab.features.stats import FeatureStats
 from fac_lab.lab import Lab
-from fac_lab.profile import Profile
+from fac_lab.profile import Profile, as_dict
 from fac_lab.store import write_atomic
 
 NULL_SEED = 0
@@ -65,9 +65,9 @@ def audit(
 ) -> AuditResult:
     """Measure the data set in `file` against the one in `anchor`.
 
-    Writes into `out`: coverage/ (every number with its settings), missing.csv, sweep.csv, rejected.jsonl and
-    report.html. Finished parts are found again by a second run. Raises DataError for unusable files, SettingsError
-    and ModelError for a profile or model that does not fit.
+    Writes into `out`: coverage/ and null/ (every number with its settings), missing.csv, sweep.csv, rejected.jsonl,
+    audit.json (what was asked) and report.html. Finished parts are found again by a second run. Raises DataError for
+    unusable files, SettingsError and ModelError for a profile or model that does not fit.
     """
     out = Path(out)
     lab = Lab.open(profile, out=out / "store")
@@ -100,8 +100,21 @@ def audit(
     write_atomic(out / "sweep.csv", lambda path: result.sweep.to_csv(path, index=False))
     lines = [json.dumps({"data": role} | row._asdict()) for role, rows in rejected.items() for row in rows]
     write_atomic(out / "rejected.jsonl", lambda path: path.write_text("".join(line + "\n" for line in lines)))
+    asked = {
+        "profile": as_dict(lab.profile),
+        "limit": limit,
+        "seed": _asked(seed_corpus, file, text_column, id_column),
+        "anchor": _asked(anchor_corpus, anchor, anchor_text_column or text_column, None),
+    }
+    write_atomic(out / "audit.json", lambda path: path.write_text(json.dumps(asked, indent=1) + "\n", encoding="utf-8"))
     write_audit_report(result, anchor=anchor_stats, seed=seed, profile=lab.profile)
     return result
+
+
+def _asked(corpus: Corpus, file: str | Path, text_column: str, id_column: str | None) -> dict:
+    """A data set as it was asked for, so that it can be opened again."""
+    where = {"file": str(Path(file).resolve()), "text_column": text_column, "id_column": id_column}
+    return {**where, "digest": corpus.digest}
 
 
 def anchor_in_two(lab: Lab, anchor: Corpus, n_drawn: int) -> tuple[FeatureStats, FeatureStats]:

@@ -16,12 +16,19 @@ from fac_lab.profile import CoverageRule
 
 
 def minimum_support(
-    rule: CoverageRule, anchor_count: np.ndarray, seed_count: np.ndarray, n_anchor: int, n_seed: int
+    rule: CoverageRule,
+    anchor_count: np.ndarray,
+    seed_count: np.ndarray,
+    n_anchor: int,
+    n_seed: int,
+    *,
+    chance: np.ndarray | None = None,
 ) -> int:
     """The m of a rule: its own `support`, else by `alpha` for each feature, lowered by `fdr` where that is given.
 
-    Counts are samples above the threshold per relevant feature, `[n_features]`. Raises SettingsError where no m
-    follows because the seed is empty.
+    Counts are samples above the threshold per relevant feature, `[n_features]`; `chance` is what `missing_chance`
+    gives for their sums, where the caller has it already. Raises SettingsError where no m follows because the seed
+    is empty.
     """
     if rule.support is not None:
         return rule.support
@@ -30,11 +37,17 @@ def minimum_support(
     largest = alpha_support(rule.alpha, n_anchor, n_seed)
     if rule.fdr is None:
         return largest
+    total = np.asarray(anchor_count) + np.asarray(seed_count)
+    if chance is None:
+        chance = missing_chance(total, n_anchor, n_seed)
+    # Sums over the features of at least m samples, for every m at once: one pass instead of one per m.
+    expected = _from_above(np.bincount(np.minimum(total, largest), weights=chance, minlength=largest + 1))
+    unseen = np.asarray(anchor_count)[np.asarray(seed_count) == 0]
+    n_missing = _from_above(np.bincount(np.minimum(unseen, largest), minlength=largest + 1))
     for m in range(1, largest):
-        n_missing = ((seed_count == 0) & (anchor_count >= m)).sum()
-        if n_missing == 0:
+        if n_missing[m] == 0:
             break
-        if expected_missing(anchor_count, seed_count, n_anchor, n_seed, m) <= rule.fdr * n_missing:
+        if expected[m] <= rule.fdr * n_missing[m]:
             return m
     return largest
 
@@ -55,9 +68,23 @@ def expected_missing(anchor_count: np.ndarray, seed_count: np.ndarray, n_anchor:
     anchor, `C(n_anchor, t) / C(n_anchor + n_seed, t)` for t samples (Fisher's exact test, one-sided). Exact for
     features that depend on each other too, because expectations add.
     """
-    total = (np.asarray(anchor_count) + np.asarray(seed_count)).astype(float)
-    possible = total[(total >= m) & (total <= n_anchor)]
+    total = np.asarray(anchor_count) + np.asarray(seed_count)
+    return float(missing_chance(total[total >= m], n_anchor, n_seed).sum())
+
+
+def missing_chance(total: np.ndarray, n_anchor: int, n_seed: int) -> np.ndarray:
+    """The chance that all `total` samples of a feature fall into the anchor, float64 of the shape of `total`.
+
+    0 where they are more than the anchor holds.
+    """
+    total = np.asarray(total, float)
     size = n_anchor + n_seed
-    log_chance = gammaln(n_anchor + 1) - gammaln(n_anchor - possible + 1)
-    log_chance -= gammaln(size + 1) - gammaln(size - possible + 1)
-    return float(np.exp(log_chance).sum())
+    held = np.minimum(total, n_anchor)
+    log_chance = gammaln(n_anchor + 1) - gammaln(n_anchor - held + 1)
+    log_chance -= gammaln(size + 1) - gammaln(size - held + 1)
+    return np.where(total <= n_anchor, np.exp(log_chance), 0.0)
+
+
+def _from_above(numbers: np.ndarray) -> np.ndarray:
+    """Sum of the entries from each place to the end."""
+    return numbers[::-1].cumsum()[::-1]

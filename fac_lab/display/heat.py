@@ -20,6 +20,8 @@ LEVELS = 10
 STRONGEST = 0.6
 """Opacity of the strongest tint: text on it keeps a contrast of 4.5 on white and on black (tested)."""
 HUE = (224, 96, 0)
+UNREAD_SHOWN = 300
+"""Characters of the unread end of a text that are shown."""
 # Jupyter sets mathematics in any HTML; these classes keep MathJax away from dollars in the data.
 _NO_MATHS = "tex2jax_ignore mathjax_ignore"
 # Characters that browsers drop or that end the encoding, shown as pictures of themselves.
@@ -67,7 +69,7 @@ def spans_html(spans: Sequence["SpanTrace"], *, scale: float | None = None, styl
     for found in spans:
         note = "" if found.in_context else " · read without what stood before it"
         rows.append(
-            f'<li><p class="fac-heat-note"><span>{found.span.value:.3g}</span> · sample '
+            f'<li><p class="fac-heat-note"><span>{_number(found.span.value)}</span> · sample '
             f"<bdi>{_safe(found.span.sample_id)}</bdi>{note}</p>{_text_html(found.trace, 0, scale)}</li>"
         )
     head = f"<style>{heat_style()}</style>" if style else ""
@@ -76,10 +78,10 @@ def spans_html(spans: Sequence["SpanTrace"], *, scale: float | None = None, styl
 
 def legend_html(scale: float) -> str:
     """What the tints mean, from 0 to `scale`."""
-    chips = "".join(f'<span class="t h{level}" aria-hidden="true">&#8199;</span>' for level in range(0, LEVELS + 1, 2))
+    chips = "".join(f'<span class="t h{level}" aria-hidden="true">&#8199;</span>' for level in range(2, LEVELS + 1, 2))
     return (
-        f'<p class="fac-heat fac-heat-legend">activation 0 {chips} {scale:.3g} · <u class="t peak">underlined</u>: the '
-        'maximum · <span class="t x">boxed</span>: chat template, counted too</p>'
+        f'<p class="fac-heat fac-heat-legend">activation 0 {chips} {_number(scale)} · '
+        '<u class="t peak">underlined</u>: the maximum · <span class="t x">boxed</span>: chat template, counted too</p>'
     )
 
 
@@ -141,14 +143,21 @@ def _belongs(before: str, piece: str) -> bool:
 def _text_html(trace: "TokenTrace", column: int, scale: float) -> str:
     shown = cells(trace, column)
     peak = trace.peak(column)
-    tokens = "".join(
-        _cell_html(cell, scale, is_peak=peak is not None and cell.first <= peak <= cell.last) for cell in shown
-    )
+    parts = [_cell_html(cell, scale, is_peak=peak is not None and cell.first <= peak <= cell.last) for cell in shown]
     if trace.unread:
-        tokens += f'<span class="unread" title="not read: beyond the length limit">{_safe(trace.unread)}</span>'
+        own = [number for number, cell in enumerate(shown) if not cell.template]
+        parts.insert(own[-1] + 1 if own else 0, _unread_html(trace.unread))
+    tokens = "".join(parts)
     if not tokens:
         return '<p class="fac-heat-note">No text and no token.</p>'
     return f'<div class="fac-heat {_NO_MATHS}" dir="auto">{tokens}</div>'
+
+
+def _unread_html(text: str) -> str:
+    rest = len(text) - UNREAD_SHOWN
+    more = f" … and {rest:,} characters more" if rest > 0 else ""
+    title = "not read: beyond the length limit, or white space only"
+    return f'<span class="unread" title="{title}">{_safe(text[:UNREAD_SHOWN])}{more}</span>'
 
 
 def _cell_html(cell: Cell, scale: float, *, is_peak: bool) -> str:
@@ -156,7 +165,7 @@ def _cell_html(cell: Cell, scale: float, *, is_peak: bool) -> str:
     if cell.value > 0 and scale > 0:
         level = min(LEVELS, math.ceil(LEVELS * cell.value / scale))
     number = f"token {cell.first}" if cell.first == cell.last else f"tokens {cell.first} to {cell.last}, one character"
-    notes = [number, f"activation {cell.value:.4g}"]
+    notes = [number, f"activation {_number(cell.value)}"]
     notes += ["the maximum"] * is_peak + ["of the template"] * cell.template + ["not counted"] * (not cell.pooled)
     classes = ["t", f"h{level}", *["peak"] * is_peak, *["x"] * cell.template]
     if "\n" in cell.text:
@@ -164,12 +173,18 @@ def _cell_html(cell: Cell, scale: float, *, is_peak: bool) -> str:
     tag = "u" if is_peak else "span"
     # A box inside its line: a template's line breaks are shown by a sign, not made.
     text = cell.text.strip("\n") if cell.template else cell.text
-    return f'<{tag} class="{" ".join(classes)}" title="{", ".join(notes)}">{_safe(text)}</{tag}>'
+    # Isolated: the signs of a template token would change sides beside a text that runs from right to left.
+    ltr = ' dir="ltr"' if cell.template else ""
+    return f'<{tag} class="{" ".join(classes)}"{ltr} title="{", ".join(notes)}">{_safe(text)}</{tag}>'
 
 
 def _largest(found: Sequence["TokenTrace"], column: int) -> float:
     values = [float(cell.value) for trace in found for cell in cells(trace, column)]
     return max([0.0, *values])
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def _safe(text: object) -> str:

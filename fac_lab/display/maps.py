@@ -173,6 +173,8 @@ _LASSO = {
     "dragmode": "lasso",
     "hovermode": "closest",
     "legend": {"itemsizing": "constant"},
+    "margin": {"t": 108},
+    "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": INK, "activecolor": colour("missing")},
     # A new threshold redraws the figure without undoing a zoom or a hidden class.
     "uirevision": "kept",
 }

@@ -5,10 +5,9 @@ neighbours with fuzzy weights, laid out by stochastic gradients with negative sa
 exact, by cosine; the kernel is `1 / (1 + d^2)`, as in t-SNE (a = b = 1 in UMAP's terms); edges are taken in random
 batches in place of one by one, so that a step is a few tensor operations.
 
-Why not the package umap-learn: on two cores its compiler takes about a minute in every new process, and three
-seconds of import, before 4,096 points take 4 s; with numba and llvmlite it is a download of 64 MB (210 MB installed)
-that ties the version of NumPy. Neighbours survive here as well as there (see `tests/features/test_geometry.py` for
-how that is measured).
+Why not the package umap-learn: its just-in-time compiler works in every new process, for many times as long as
+4,096 points then take; with numba and llvmlite it is a download of 64 MB that ties the version of NumPy. With more
+negative samples than its default, this layout keeps as many of a feature's neighbours near it.
 """
 
 import numpy as np

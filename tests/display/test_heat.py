@@ -125,6 +125,7 @@ def test_template_tokens_are_shown_where_they_count():
     read = plain(found)
     assert read.text == "hi<end>" and read.tags == ["div", "span", "u"]
     assert "of the template" in read.attributes[-1]["title"] and "x" in read.attributes[-1]["class"].split()
+    assert read.attributes[-1]["dir"] == "ltr"
     # The strongest tint is that of what is shown, not of a hidden token.
     assert "h10" in read.attributes[-1]["class"]
     uncounted = plain(traced(["a", "b"], [3, 1], pooled=[0, 1]))
@@ -167,6 +168,9 @@ def test_odd_texts():
     strange.encode("utf-8")
     cut = plain(traced(["kept"], [1], unread=" lost"))
     assert cut.text == "kept lost" and "not read" in cut.attributes[-1]["title"]
+    assert len(plain(traced(["kept"], [1], unread="z" * 9000)).text) < 400
+    both = plain(traced(["kept", "<end>"], [1, 2], template=[1], unread=" lost"))
+    assert both.text == "kept lost<end>"
     assert "dir" in plain(traced(["שלום", " עולם"], [1, 2])).attributes[0]
 
 

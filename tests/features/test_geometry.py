@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from fac_lab.errors import DataError
-from fac_lab.features import geometry
+from fac_lab.features import geometry, layout
 from fac_lab.features.geometry import dictionary_map, make_map, nearest, principal_components
 from fac_lab.features.layout import fuzzy_graph, lay_out, neighbours
 from fac_lab.store import Store
@@ -16,6 +16,11 @@ class Dictionary:
 
     def __init__(self, decoder):
         self.W_dec = torch.as_tensor(decoder, dtype=torch.float32)
+
+
+@pytest.fixture(autouse=True)
+def _fewer_rounds(monkeypatch):
+    monkeypatch.setattr(layout, "ROUNDS", 60)
 
 
 @pytest.fixture(scope="module")

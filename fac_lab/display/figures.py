@@ -187,7 +187,7 @@ def activation_histogram(
     reach = np.concatenate([np.asarray(trace.x) for trace in figure.data]) if figure.data else np.zeros(0)
     figure.update_xaxes(title="activation of a sample (log scale)", **_octave_ticks(reach))
     figure.update_yaxes(title="share of samples", tickformat=".1%", rangemode="tozero")
-    return styled(figure, f"Where feature {feature} fires", subtitle=name, barmode="group", bargap=0.1)
+    return styled(figure, f"Where feature {feature} fires", subtitle=name, barmode="group", bargap=0.1, margin_t=108)
 
 
 def sae_quality(saes: pd.DataFrame) -> go.Figure:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 TEMPLATE = "report.html.jinja"
 JOINERS = {"\u200d", "\ufe0e", "\ufe0f"}
+_FLAG_LETTERS = {chr(code) for code in range(0x1F1E6, 0x1F200)}
 
 
 @dataclass(frozen=True)
@@ -163,18 +164,23 @@ def mark_peak(text: str, peak: tuple[int, int]) -> Markup:
 
 
 def _widen(text: str, start: int, stop: int) -> tuple[int, int]:
-    while start > 0 and _continues(text, start):
+    while start > 0 and continues(text, start):
         start -= 1
-    while stop < len(text) and _continues(text, stop):
+    while stop < len(text) and continues(text, stop):
         stop += 1
     return start, stop
 
 
-def _continues(text: str, place: int) -> bool:
-    """Whether the character at `place` belongs to the one before: accent, skin tone, joined emoji."""
+def continues(text: str, place: int) -> bool:
+    """Whether the character at `place` belongs to the one before: accent, vowel sign, skin tone, joined emoji, flag."""
     char, before = text[place], text[place - 1]
     joined = char in JOINERS or before == "\u200d" or "\U0001f3fb" <= char <= "\U0001f3ff"
-    return joined or unicodedata.category(char) in ("Mn", "Me")
+    if char in _FLAG_LETTERS:  # two of these letters make a flag
+        letters = 0
+        while letters < place and text[place - 1 - letters] in _FLAG_LETTERS:
+            letters += 1
+        return letters % 2 == 1
+    return joined or unicodedata.category(char) in ("Mn", "Me", "Mc")
 
 
 def _flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

@@ -128,3 +128,20 @@ def _between_specials(special: Sequence[int]) -> tuple[int, int]:
     while stop > start and special[stop - 1]:
         stop -= 1
     return start, stop
+
+
+def token_texts(tokenizer, ids: Sequence[int]) -> list[str]:
+    """How each token reads inside a text, white space before it included; special tokens as they are written.
+
+    A token that is only part of a character reads as the tokenizer's vocabulary writes it.
+    """
+    # Alone, many tokenizers drop a token's leading blank, so each is read behind a letter.
+    letter = tokenizer("a", add_special_tokens=False)["input_ids"][-1]
+    plain = {"skip_special_tokens": False, "clean_up_tokenization_spaces": False}
+    skip = len(tokenizer.decode([letter], **plain))
+    texts = [tokenizer.decode([letter, int(token)], **plain)[skip:] for token in ids]
+    as_written = set(tokenizer.all_special_ids)
+    return [
+        tokenizer.convert_ids_to_tokens(int(token)) if "\ufffd" in text or not text or token in as_written else text
+        for token, text in zip(ids, texts, strict=True)
+    ]

@@ -28,7 +28,9 @@ from fac_lab.studies.missing import main_concepts, world_corpus
 from fac_lab.studies.toxicity import Gap, detector_auprc, kept_texts, starting_rows, test_rows, truth_of
 from fac_lab.world import concepts, hold_out
 
-WAYS = ("annotator", "probe", "information gain", "lexical", "truth")
+UNAIDED = ("probe", "information gain", "lexical")
+"""Ways that ask no annotator."""
+WAYS = ("annotator", *UNAIDED, "truth")
 FEW = 400
 """Labelled samples where there are few."""
 RELEVANCE_VERSION = 1
@@ -123,14 +125,14 @@ def relevant_sets(lab: Lab, case: Case) -> dict[str, np.ndarray]:
     stats = lab.stats(pool, keep_matrix=True)
     labels = case.gap.labels
     sets = {"annotator": as_mask(labels.feature[labels.relevant], case.anchor.d_sae)}
-    sets |= {way: judge_by(lab, way, case, pool, stats) for way in WAYS[1:4]}
+    sets |= {way: judge_by(lab, way, case, pool, stats) for way in UNAIDED}
     return sets | {"truth": case.truth}
 
 
 def ways_study(lab: Lab, anchor: FeatureStats, *, sets: Sequence[int]) -> pd.DataFrame:
     """What each way finds relevant and missing, one row per held-out set, way and source of labelled texts.
 
-    Columns: `held_out_set`, `way`, `labelled_on` ("pool", "seed", "" where no label is used), `n_labelled`;
+    Columns: `held_out_set`, `way`, `labelled_on` ("pool", "seed", "none" where no label is used), `n_labelled`;
     `n_relevant`, `precision`, `recall` of F against the truth; `n_missing`, `n_missing_null` (same-size seed without
     a gap), `expected_missing`, `missing_precision`, `missing_recall` of F_miss against the truly relevant missing;
     `fac`.
@@ -140,14 +142,15 @@ def ways_study(lab: Lab, anchor: FeatureStats, *, sets: Sequence[int]) -> pd.Dat
     rows = []
     for held_out_set in tqdm(sets, desc="ways of judging", unit="set"):
         case = open_case(lab, anchor, held_out_set=held_out_set)
-        n_pool, n_seed = pool_stats.n_samples, case.seed.n_samples
-        found = [
-            (way, "pool" if way in WAYS[1:4] else "", relevant) for way, relevant in relevant_sets(lab, case).items()
-        ]
-        found = [(way, on, n_pool if on else 0, relevant) for way, on, relevant in found]
-        for way in WAYS[1:4]:
-            found.append((way, "pool", min(FEW, n_pool), judge_by(lab, way, case, pool, pool_stats, FEW)))
-            found.append((way, "seed", n_seed, judge_by(lab, way, case, case.gap.seed, case.seed)))
+        found = []
+        for way, relevant in relevant_sets(lab, case).items():
+            labelled = ("pool", pool_stats.n_samples) if way in UNAIDED else ("none", 0)
+            found.append((way, *labelled, relevant))
+        for way in UNAIDED:
+            few = min(FEW, pool_stats.n_samples)
+            found.append((way, "pool", few, judge_by(lab, way, case, pool, pool_stats, few)))
+            by_seed = judge_by(lab, way, case, case.gap.seed, case.seed)
+            found.append((way, "seed", case.seed.n_samples, by_seed))
         for way, on, n, relevant in found:
             where = {"held_out_set": held_out_set, "way": way, "labelled_on": on, "n_labelled": n}
             rows.append(where | _compare(lab, case, relevant))

@@ -26,7 +26,7 @@ def noise_table(runs: pd.DataFrame, paper: pd.DataFrame | None = None) -> pd.Dat
     settings that it does not have. `paper` defaults to its table 6.
     """
     paper = paper_table("table06_annotation_noise") if paper is None else paper
-    by, shown = ["setting", "noise_pct"], ["jaccard_missing", "gap_coverage", "fac", "n_missing", "auprc", "auprc_own"]
+    by, shown = ["setting", "noise_pct"], ["jaccard_missing", "gap_coverage", "fac", "n_missing", "auprc"]
     per_set = runs.groupby([*by, "held_out_set"], sort=False)[shown].mean()
     rows = []
     for setting, group in per_set.groupby(level=by, sort=False):

@@ -183,8 +183,8 @@ def ways_arms(lab: Lab, anchor: FeatureStats, *, sets: Sequence[int]) -> pd.Data
     """What each way is worth to the detector: samples written for its F_miss, added to the same starting rows.
 
     Arms are "none", the ways (features named by the annotator) and "no annotator": relevance by information gain,
-    names by words. `auprc` is at equal numbers of added texts, the least that any way kept; `auprc_own` at all that a
-    way kept, `added_own`. Other columns as in `toxicity.compare_arms`.
+    names by words. All add as many texts, the least that any of them kept; `kept` is what each did. Other columns as
+    in `toxicity.compare_arms`.
     """
     rows = []
     for held_out_set in tqdm(sets, desc="detectors by way", unit="set"):
@@ -202,8 +202,8 @@ def ways_arms(lab: Lab, anchor: FeatureStats, *, sets: Sequence[int]) -> pd.Data
         for arm, found in texts.items():
             for seed in lab.profile.seeds:
                 rows.append(
-                    {"held_out_set": held_out_set, "arm": arm, "seed": seed}
-                    | _score(lab, case, found[:least], found, seed)
+                    {"held_out_set": held_out_set, "arm": arm, "seed": seed, "kept": len(found)}
+                    | {"auprc": _auprc(lab, case, found[:least], seed)}
                     | truth_of(found[:least], case.gap.held_out)
                 )
     return pd.DataFrame(rows)
@@ -215,8 +215,8 @@ def noise_study(lab: Lab, anchor: FeatureStats, *, sets: Sequence[int]) -> pd.Da
     Relevance is exchanged among the features that the seed lacks, summaries are damaged among F_miss.
     Columns: `held_out_set`, `setting`, `noise_pct`, `seed`; `jaccard_missing` with the original F_miss; `n_missing`,
     `n_missing_null`, `expected_missing`; `fac`; `gap_coverage`: the share of the original F_miss that the texts
-    written activate, which is what the paper prints as FAC; `auprc`, `auprc_own` as in `ways_arms`, `added`,
-    `added_own`; `truly_harmful` and `about_held_out` of the texts written.
+    written activate, which is what the paper prints as FAC; `kept` texts, and what they are about: `truly_harmful`,
+    `about_held_out`; `auprc` after `added` of them, as many in all settings of a held-out set.
     """
     rows = []
     for held_out_set in tqdm(sets, desc="annotation noise", unit="set"):
@@ -246,10 +246,11 @@ def noise_study(lab: Lab, anchor: FeatureStats, *, sets: Sequence[int]) -> pd.Da
                     "expected_missing": coverage.expected_missing,
                     "fac": coverage.fac,
                     "gap_coverage": _reached(lab, texts, original, coverage.delta),
-                    **_score(lab, case, texts[:least], texts, seed),
-                    "added": least,
+                    "kept": len(texts),
                     "truly_harmful": about["truly_harmful"],
                     "about_held_out": about["about_held_out"],
+                    "added": least,
+                    "auprc": _auprc(lab, case, texts[:least], seed),
                 }
             )
     return pd.DataFrame(rows)
@@ -300,14 +301,13 @@ def _write(lab: Lab, case: Case, labels: pd.DataFrame, relevant: np.ndarray) -> 
     return kept_texts(lab.synthesise(chosen, case.anchor, coverage.delta))
 
 
-def _score(lab: Lab, case: Case, equal: Sequence[str], own: Sequence[str], seed: int) -> dict[str, float]:
+def _auprc(lab: Lab, case: Case, texts: Sequence[str], seed: int) -> float:
+    """AUPRC of a detector whose training rows are the seed's first ones and `texts`, labelled harmful."""
     study = lab.profile.study
-    start, test = starting_rows(case.gap, n_safe=study.safe_samples, n_toxic=study.seed_samples), test_rows()
-
-    def auprc(texts: Sequence[str]) -> float:
-        return detector_auprc(lab, start + [Row(f"added-{i}", text, 1) for i, text in enumerate(texts)], test, seed)
-
-    return {"auprc": auprc(equal), "auprc_own": auprc(own), "added_own": len(own)}
+    start = starting_rows(case.gap, n_safe=study.safe_samples, n_toxic=study.seed_samples)
+    return detector_auprc(
+        lab, [*start, *(Row(f"added-{i}", text, 1) for i, text in enumerate(texts))], test_rows(), seed
+    )
 
 
 def _reached(lab: Lab, texts: Sequence[str], missing: np.ndarray, delta: float | np.ndarray) -> float:

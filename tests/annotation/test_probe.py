@@ -3,7 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
-from scipy.stats import hypergeom
+from scipy.stats import fisher_exact, hypergeom
+from sklearn.metrics import mutual_info_score
 
 from fac_lab.annotation.probe import (
     against_shadows,
@@ -58,6 +59,17 @@ def test_information_gain_by_hand():
     assert frame.active.tolist() == [2, 2, 1, 0]
     assert frame.rate.tolist() == pytest.approx([1.0, 0.5, 1.0, np.nan], nan_ok=True)
     assert frame.sign.tolist() == [1, 0, 1, 0] and not frame.relevant.any()
+
+
+def test_information_gain_is_mutual_information_and_fishers_test_one_by_one():
+    matrix, labels = planted(n=150, d=30, n_relevant=10)
+    delta = np.linspace(0, 2.1, 30)
+    frame = information_gain(matrix, labels, delta)
+    for row in frame.itertuples():
+        active = matrix[:, [row.feature]].toarray().ravel() > delta[row.feature]
+        table = [[(active & (labels == label)).sum(), (~active & (labels == label)).sum()] for label in (1, 0)]
+        assert row.score == pytest.approx(mutual_info_score(labels, active) / np.log(2), abs=1e-9)
+        assert row.p == pytest.approx(fisher_exact(table, alternative="greater").pvalue, abs=1e-9)
 
 
 def test_thresholds_per_feature_and_a_choice_of_features():

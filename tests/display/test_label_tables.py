@@ -11,7 +11,7 @@ def noise_runs():
         for held_out_set in range(2):
             for seed in range(3):
                 value = base - 0.1 * held_out_set - 0.01 * seed
-                columns = ("jaccard_missing", "gap_coverage", "fac", "auprc", "auprc_own")
+                columns = ("jaccard_missing", "gap_coverage", "fac", "auprc")
                 rows.append(
                     {"held_out_set": held_out_set, "setting": setting, "noise_pct": percent, "seed": seed}
                     | dict.fromkeys(columns, value)

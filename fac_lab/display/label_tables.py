@@ -19,7 +19,7 @@ def ways_table(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def noise_table(runs: pd.DataFrame, paper: pd.DataFrame | None = None) -> pd.DataFrame:
-    """Settings of `studies.label_ways.noise_study` as means over held-out sets, the paper's numbers beside.
+    """Settings of `studies.label_noise.noise_study` as means over held-out sets, the paper's numbers beside.
 
     Seeds of one set are averaged first; `..._sd` is over sets, `sets` their number. Shares lie in [0, 1]; the
     paper's percentages are divided by 100. Its "FAC" stands beside `gap_coverage`, which is what it is. NaN for

@@ -1,4 +1,4 @@
-"""Does it matter how features are found relevant, and how wrong that may be? Four ways, and table 6's errors.
+"""Does it matter how features are found relevant? Four ways on the same features.
 
 The ways judge the same features, those in the anchor's support: the annotator; a sparse probe and the information
 gain of each feature, both on the activations of labelled texts; the words of a feature's spans in labelled texts.
@@ -8,8 +8,7 @@ harmful concepts. The seed lacks harmful and harmless concepts alike, because on
 is written.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import NamedTuple
 
@@ -18,7 +17,6 @@ import pandas as pd
 from tqdm import tqdm
 
 from fac_lab.annotation.lexical import feature_words, lexical_relevance, lexical_summaries, spans_of
-from fac_lab.annotation.noise import flip_relevance, mismatch_summaries, swap_relevance, truncate_summaries
 from fac_lab.annotation.probe import information_gain, sparse_probe
 from fac_lab.corpora import Corpus, Row
 from fac_lab.coverage import Coverage, cover
@@ -34,18 +32,6 @@ WAYS = ("annotator", *UNAIDED, "truth")
 FEW = 400
 """Labelled samples where there are few."""
 RELEVANCE_VERSION = 1
-
-Noise = Callable[..., pd.DataFrame]
-NOISE: dict[tuple[str, int], Noise | None] = {
-    ("original", 0): None,
-    ("mislabel", 10): partial(swap_relevance, share=0.1),
-    ("mislabel", 20): partial(swap_relevance, share=0.2),
-    ("mislabel_any", 10): partial(flip_relevance, share=0.1),
-    ("mislabel_any", 20): partial(flip_relevance, share=0.2),
-    ("summary_truncated", 20): partial(truncate_summaries, share=0.2),
-    ("summary_mismatched", 20): partial(mismatch_summaries, share=0.2),
-}
-"""Table 6's settings and, as "mislabel_any", errors over all features instead of those that the seed lacks."""
 
 
 class Case(NamedTuple):
@@ -193,66 +179,19 @@ def ways_arms(lab: Lab, anchor: FeatureStats, *, sets: Sequence[int]) -> pd.Data
         texts: dict[str, list[str]] = {"none": []}
         relevant = relevant_sets(lab, case)
         for way, mask in relevant.items():
-            texts[way] = _write(lab, case, labels, mask)
+            texts[way] = write_for(lab, case, labels, mask)
         words = feature_words(spans_of(labels.feature, case.anchor))
         # The generator of the mini world writes requests and was taught this beginning.
         named = labels.assign(summary=lexical_summaries(words, lead="requests about").summary.to_numpy())
-        texts["no annotator"] = _write(lab, case, named, relevant["information gain"])
+        texts["no annotator"] = write_for(lab, case, named, relevant["information gain"])
         least = min(len(found) for arm, found in texts.items() if arm != "none")
         for arm, found in texts.items():
             for seed in lab.profile.seeds:
                 rows.append(
                     {"held_out_set": held_out_set, "arm": arm, "seed": seed, "kept": len(found)}
-                    | {"auprc": _auprc(lab, case, found[:least], seed)}
+                    | {"auprc": auprc_with(lab, case, found[:least], seed)}
                     | truth_of(found[:least], case.gap.held_out)
                 )
-    return pd.DataFrame(rows)
-
-
-def noise_study(lab: Lab, anchor: FeatureStats, *, sets: Sequence[int]) -> pd.DataFrame:
-    """Table 6: annotation errors and what they do, one row per held-out set, setting and seed of noise and training.
-
-    Relevance is exchanged among the features that the seed lacks, summaries are damaged among F_miss.
-    Columns: `held_out_set`, `setting`, `noise_pct`, `seed`; `jaccard_missing` with the original F_miss; `n_missing`,
-    `n_missing_null`, `expected_missing`; `fac`; `gap_coverage`: the share of the original F_miss that the texts
-    written activate, which is what the paper prints as FAC; `kept` texts, and what they are about: `truly_harmful`,
-    `about_held_out`; `auprc` after `added` of them, as many in all settings of a held-out set.
-    """
-    rows = []
-    for held_out_set in tqdm(sets, desc="annotation noise", unit="set"):
-        case = open_case(lab, anchor, held_out_set=held_out_set)
-        labels, d_sae = case.gap.labels, anchor.d_sae
-        original = case.cover(lab, as_mask(labels.feature[labels.relevant], d_sae)).missing
-        made = []
-        for (setting, percent), disturb in NOISE.items():
-            for seed in lab.profile.seeds:
-                among = {"mislabel": case.gap.coverage.missing, "mislabel_any": None}.get(setting, original)
-                noisy = labels if disturb is None else disturb(labels, seed=seed, among=among)
-                mask = as_mask(noisy.feature[noisy.relevant], d_sae)
-                made.append((setting, percent, seed, mask, _write(lab, case, noisy, mask)))
-        least = min(len(texts) for *_, texts in made)
-        for setting, percent, seed, mask, texts in made:
-            coverage = case.cover(lab, mask)
-            about = truth_of(texts, case.gap.held_out)
-            rows.append(
-                {
-                    "held_out_set": held_out_set,
-                    "setting": setting,
-                    "noise_pct": percent,
-                    "seed": seed,
-                    "jaccard_missing": jaccard(original, coverage.missing),
-                    "n_missing": len(coverage.missing),
-                    "n_missing_null": len(case.cover(lab, mask, null=True).missing),
-                    "expected_missing": coverage.expected_missing,
-                    "fac": coverage.fac,
-                    "gap_coverage": _reached(lab, texts, original, coverage.delta),
-                    "kept": len(texts),
-                    "truly_harmful": about["truly_harmful"],
-                    "about_held_out": about["about_held_out"],
-                    "added": least,
-                    "auprc": _auprc(lab, case, texts[:least], seed),
-                }
-            )
     return pd.DataFrame(rows)
 
 
@@ -294,27 +233,17 @@ def _compare(lab: Lab, case: Case, relevant: np.ndarray) -> Mapping[str, float]:
     }
 
 
-def _write(lab: Lab, case: Case, labels: pd.DataFrame, relevant: np.ndarray) -> list[str]:
+def write_for(lab: Lab, case: Case, labels: pd.DataFrame, relevant: np.ndarray) -> list[str]:
     """Texts that synthesis keeps for the missing relevant features, as labels name them."""
     coverage = case.cover(lab, relevant)
     chosen = labels.set_index("feature", drop=False).loc[coverage.missing].assign(relevant=True)
     return kept_texts(lab.synthesise(chosen, case.anchor, coverage.delta))
 
 
-def _auprc(lab: Lab, case: Case, texts: Sequence[str], seed: int) -> float:
+def auprc_with(lab: Lab, case: Case, texts: Sequence[str], seed: int) -> float:
     """AUPRC of a detector whose training rows are the seed's first ones and `texts`, labelled harmful."""
     study = lab.profile.study
     start = starting_rows(case.gap, n_safe=study.safe_samples, n_toxic=study.seed_samples)
     return detector_auprc(
         lab, [*start, *(Row(f"added-{i}", text, 1) for i, text in enumerate(texts))], test_rows(), seed
     )
-
-
-def _reached(lab: Lab, texts: Sequence[str], missing: np.ndarray, delta: float | np.ndarray) -> float:
-    """Share of the missing features that some text activates; NaN where none is missing."""
-    if not len(missing):
-        return float("nan")
-    if not texts:
-        return 0.0
-    limit = delta if np.ndim(delta) == 0 else np.asarray(delta)[missing]
-    return float((lab.measure(texts, missing.tolist()) > limit).any(axis=0).mean())

@@ -270,8 +270,14 @@ class Lab:
 
     def synthesise(self, labels: pd.DataFrame, stats: FeatureStats, delta: float | np.ndarray) -> pd.DataFrame:
         """Two-step synthesis for the labelled features: every candidate, kept ones flagged, with its provenance."""
+        # A frame that was stored has NaN where a feature could not be named.
         briefs = [
-            Brief(int(row.feature), row.summary, tuple(span.text for span in stats.spans(row.feature)), row.relevant)
+            Brief(
+                int(row.feature),
+                None if pd.isna(row.summary) else row.summary,
+                tuple(span.text for span in stats.spans(row.feature)),
+                row.relevant,
+            )
             for row in labels.itertuples()
         ]
 

@@ -18,6 +18,7 @@ from fac_lab.errors import ArtifactError
 from fac_lab.lab import Lab
 from fac_lab.profile import as_dict, project_root
 from fac_lab.store import package_versions, write_atomic
+from fac_lab.studies import label_noise, label_ways
 from fac_lab.studies.labels import label_study
 from fac_lab.studies.missing import recovery_study
 from fac_lab.studies.toxicity import compare_arms
@@ -29,12 +30,25 @@ def _recovery(lab: Lab) -> pd.DataFrame:
     return recovery_study(lab, sets=range(lab.profile.study.held_out_sets))
 
 
-def _arms(lab: Lab) -> pd.DataFrame:
-    anchor = lab.stats(lab.corpus("anchor"), keep_matrix=True)
-    return compare_arms(lab, anchor, sets=range(lab.profile.study.held_out_sets))
+def _on_anchor(study: Callable[..., pd.DataFrame], *, at_most: int | None = None) -> Callable[[Lab], pd.DataFrame]:
+    """A study of the profile's anchor, with its matrix, over the profile's held-out sets, `at_most` so many."""
+
+    def run(lab: Lab) -> pd.DataFrame:
+        anchor = lab.stats(lab.corpus("anchor"), keep_matrix=True)
+        return study(lab, anchor, sets=range(lab.profile.study.held_out_sets)[:at_most])
+
+    return run
 
 
-RESULTS: dict[str, Callable[[Lab], pd.DataFrame]] = {"recovery": _recovery, "arms": _arms, "labels": label_study}
+RESULTS: dict[str, Callable[[Lab], pd.DataFrame]] = {
+    "recovery": _recovery,
+    "arms": _on_anchor(compare_arms),
+    "labels": label_study,
+    "label_ways": _on_anchor(label_ways.ways_study),
+    "label_overlap": _on_anchor(label_ways.overlap_study),
+    "label_arms": _on_anchor(label_ways.ways_arms, at_most=3),
+    "label_noise": _on_anchor(label_noise.noise_study, at_most=3),
+}
 
 
 def results_folder() -> Path:

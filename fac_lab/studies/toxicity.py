@@ -139,7 +139,7 @@ def compare_arms(lab: Lab, anchor: FeatureStats, *, sets: Sequence[int], arms: S
             for arm in arms:
                 train = start + [Row(f"{arm}-{i}", text, 1) for i, text in enumerate(texts[arm])]
                 for seed in lab.profile.seeds:
-                    auprc = _run(lab, train, test, seed)
+                    auprc = detector_auprc(lab, train, test, seed)
                     records.append(
                         {"held_out_set": held_out_set, "arm": arm, "seed": seed, "auprc": auprc}
                         | truth_of(texts[arm], gap.held_out)
@@ -148,7 +148,8 @@ def compare_arms(lab: Lab, anchor: FeatureStats, *, sets: Sequence[int], arms: S
     return pd.DataFrame(records)
 
 
-def _run(lab: Lab, train: Sequence[Row], test: Sequence[Row], seed: int) -> float:
+def detector_auprc(lab: Lab, train: Sequence[Row], test: Sequence[Row], seed: int) -> float:
+    """AUPRC of one detector under the profile's settings; a run that was made before is read, not made again."""
     settings = lab.profile.detector
     artifact = lab.store.once(
         "detector",

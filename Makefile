@@ -15,7 +15,7 @@ help:
 	@echo "make test-all   the tests, slow ones included"
 	@echo "make notebooks  run every notebook and write its outputs"
 	@echo "make mini       rebuild the embedded world in data/mini"
-	@echo "make bench      measure the speed of collection"
+	@echo "make bench      measure the speed of everything; a quarter of an hour"
 	@echo "make clean      remove .venv and caches; runs/ stays"
 
 install: $(READY)
@@ -39,7 +39,7 @@ notebooks: $(READY)
 	HF_HUB_OFFLINE=1 $(PYTHON) -m fac_lab.display.notebooks
 
 bench: $(READY)
-	HF_HUB_OFFLINE=1 $(PYTHON) benchmarks/collect.py
+	HF_HUB_OFFLINE=1 $(PYTHON) -m benchmarks
 
 check: $(READY)
 	$(VENV)/bin/fac-lab check

@@ -1,4 +1,4 @@
-"""What follows collection, at the paper's dictionary: coverage, selection and a report over 65,536 features.
+"""What follows collection, at the paper's dictionary: coverage, selection, the browser and a report.
 
     python -m benchmarks.dictionary --features 65536 --samples 100000
 
@@ -17,11 +17,14 @@ import pandas as pd
 from scipy import sparse
 
 from benchmarks.timing import spread
+from fac_lab.audit import AuditResult, describe
+from fac_lab.browsing.session import BrowserSession
 from fac_lab.coverage import cover, sweep
+from fac_lab.display.audit_report import octaves, write_audit_report
 from fac_lab.features.encoder import Pooled
 from fac_lab.features.stats import FeatureStats
 from fac_lab.features.tokens import TokenizedText
-from fac_lab.profile import CoverageRule
+from fac_lab.profile import CoverageRule, load_profile
 from fac_lab.synthesis.selection import select_greedily
 
 CHUNK = 2048
@@ -68,13 +71,30 @@ def measure(d_sae: int, n_samples: int, active: int, rounds: int) -> pd.DataFram
         anchor.save(Path(folder))
         time("read stored statistics", lambda: FeatureStats.load(folder), 2)
     coverage = time("coverage at one threshold", lambda: cover(anchor, seed, rule))
-    time("coverage at twenty thresholds", lambda: sweep(anchor, seed, np.geomspace(0.01, 4, 20)), 2)
-    chosen = time(
-        "selection of 2,000 rows", lambda: select_greedily(pool, coverage.missing, 2000, delta=coverage.delta), 1
+    session = BrowserSession(anchor, seed, rule, null=(anchor, seed))
+    deltas = session.live.deltas(20)
+    time("slider: coverage at twenty thresholds", lambda: [session.live.at(delta) for delta in deltas])
+
+    def slide() -> None:
+        for delta in deltas:
+            session.set_threshold(delta)
+            session.page()
+            session.facets()
+
+    time("slider: twenty moves with null, list and counts", slide, 3)
+    time("one feature's view", lambda: session.feature(int(coverage.missing[0])))
+    selected = time(
+        "selection of 2,000 rows", lambda: select_greedily(pool, coverage.missing, 2000, delta=coverage.delta), 3
     )
+    with tempfile.TemporaryDirectory() as folder:
+        missing, curve = describe(coverage.missing, coverage, anchor), sweep(anchor, seed, octaves(coverage.delta))
+        none = {"seed": 0, "anchor": 0}
+        result = AuditResult(coverage, coverage, missing, curve, none, Path(folder) / "report.html")
+        time("report", lambda: write_audit_report(result, anchor=anchor, seed=seed, profile=load_profile("mini")), 1)
+        megabytes = result.report.stat().st_size / 1e6
     frame = pd.DataFrame(rows)
     frame["features"], frame["samples"], frame["active"] = d_sae, n_samples, active
-    frame.attrs = {"missing": len(coverage.missing), "chosen": len(chosen.rows), "rounds": int(chosen.rounds.max())}
+    frame.attrs = {"missing": len(coverage.missing), "selected": len(selected.rows), "report_mb": megabytes}
     return frame
 
 

@@ -240,6 +240,12 @@ def _best_first(table: SpanTable) -> np.ndarray:
 
 def _first_of_each_sample(table: SpanTable) -> np.ndarray:
     """Rows (ascending) that are the first of their feature and sample."""
+    # Few samples come twice, and texts are slow to compare: first it is seen whether any do.
+    code = np.fromiter(map(hash, table.sample_id), np.int64, len(table.sample_id))
+    order = np.lexsort((code, table.feature))
+    feature, code = table.feature[order], code[order]
+    if not ((feature[1:] == feature[:-1]) & (code[1:] == code[:-1])).any():
+        return np.arange(len(order))
     numbers: dict[str, int] = {}
     sample = np.array([numbers.setdefault(sample_id, len(numbers)) for sample_id in table.sample_id])
     _, first = np.unique(table.feature * len(numbers) + sample, return_index=True)

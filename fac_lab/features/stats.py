@@ -138,8 +138,9 @@ class FeatureStats:
         both.truncated_ids = sorted({*self.truncated_ids, *other.truncated_ids})[:MAX_LISTED]
         np.add(self.histogram, other.histogram, out=both.histogram)
         np.maximum(self.maximum, other.maximum, out=both.maximum)
-        both.top = self.top.copy()
-        both.top.offer(other.top.table())
+        few, many = sorted((self, other), key=lambda stats: stats.n_samples)
+        both.top = many.top.copy()
+        both.top.offer(few.top.table())
         _merge_matrices(both, [stats for stats in (self, other) if stats.n_samples])
         return both
 

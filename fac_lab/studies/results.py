@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -58,30 +59,33 @@ def results_folder() -> Path:
 
 def make_result(name: str, lab: Lab, folder: Path | None = None) -> pd.DataFrame:
     """Compute a result and write it with its manifest."""
-    folder = folder or results_folder()
     started = time.monotonic()
     frame = RESULTS[name](lab)
+    facts = {"profile": as_dict(lab.profile), "subject": lab.subject.digest, "sae": lab.encoder.digest}
+    write_result(name, frame, {**facts, "seconds": round(time.monotonic() - started)}, folder)
+    return frame
+
+
+def write_result(name: str, frame: pd.DataFrame, facts: dict[str, Any], folder: Path | None = None) -> None:
+    """Store a result with a manifest that says `facts`, versions and time."""
+    folder = folder or results_folder()
     manifest = {
         "name": name,
         "rows": len(frame),
         "frame": digest(frame.to_csv(index=False)),
-        "profile": as_dict(lab.profile),
-        "subject": lab.subject.digest,
-        "sae": lab.encoder.digest,
+        **facts,
         "versions": package_versions(),
-        "seconds": round(time.monotonic() - started),
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     write_atomic(folder / f"{name}.csv", lambda path: frame.to_csv(path, index=False))
     text = json.dumps(manifest, indent=1) + "\n"
     write_atomic(folder / f"{name}.json", lambda path: path.write_text(text, encoding="utf-8"))
-    return frame
 
 
 def read_result(name: str, folder: Path | None = None) -> tuple[pd.DataFrame, dict]:
     """A stored result and its manifest. Raises ArtifactError, with the cure, where it is absent or was edited."""
     folder = folder or results_folder()
-    cure = f"run: python -m fac_lab.studies.results {name}"
+    cure = f"run: python -m fac_lab.studies.results {name}" if name in RESULTS else "run: make bench"
     try:
         manifest = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
         frame = pd.read_csv(folder / f"{name}.csv")

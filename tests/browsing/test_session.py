@@ -238,7 +238,7 @@ def test_thresholds_data_and_models_are_compared(small, stats_of, random_values)
 
 
 def test_a_large_dictionary(tmp_path):
-    """All of it at 65,536 features, without looking at the clock (benchmarks/browser.py does)."""
+    """All of it at 65,536 features, without looking at the clock (benchmarks/dictionary.py does)."""
     d_sae, dice = 65_536, np.random.default_rng(0)
 
     def stats(n, seed, silent):

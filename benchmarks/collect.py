@@ -15,7 +15,7 @@ from benchmarks import ways
 from benchmarks.settings import SETTINGS, texts
 from benchmarks.timing import in_turns, spread
 
-TEXTS = {"mini": 10_000, "minilm": 2_000, "wide": 400}
+TEXTS = {"mini": 10_000, "minilm": 2_000, "wide": 800}
 FEW = {"mini": 100, "minilm": 40, "wide": 8}
 """Texts of a run of each way, and of one text at a time: some seconds each."""
 

@@ -7,7 +7,6 @@ about as many active features as a text of sixty tokens at K 20 (`--active`).
 """
 
 import argparse
-import resource
 import tempfile
 from pathlib import Path
 from time import perf_counter
@@ -16,7 +15,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from benchmarks.timing import spread
+from benchmarks.timing import peak_gb, spread
 from fac_lab.audit import AuditResult, describe
 from fac_lab.browsing.session import BrowserSession
 from fac_lab.coverage import cover, sweep
@@ -60,8 +59,7 @@ def measure(d_sae: int, n_samples: int, active: int, rounds: int) -> pd.DataFram
             result = run()
             seconds.append(perf_counter() - began)
         values = dict(zip(("seconds", "least", "most"), spread(np.array(seconds)), strict=True))
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-        rows.append({"step": step, **values, "rounds": times, "peak_gb": peak})
+        rows.append({"step": step, **values, "rounds": times, "peak_gb": peak_gb()})
         return result
 
     anchor, pool = drawn(n_samples, d_sae, active, seed=1)

@@ -1,9 +1,9 @@
 """Times and memory: ways take turns in one run, so that what else the machine does meets all of them."""
 
-import resource
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -45,4 +45,10 @@ def alone(run: Callable[..., Any], *arguments: Any) -> tuple[Any, float]:
 
 def _watched(run: Callable[..., Any], *arguments: Any) -> tuple[Any, float]:
     result = run(*arguments)
-    return result, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    return result, peak_gb()
+
+
+def peak_gb() -> float:
+    """The most memory that this process had so far, in GB. (`ru_maxrss` would begin with that of its parent.)"""
+    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1]) * 1024 / 1e9

@@ -25,8 +25,9 @@ def label_quality(
     """Shares or scores with their intervals, each beside its base rate.
 
     `rows` are of `studies.labels.label_study`: `measure`, `group`, `value`, `low`, `high`, `n`, `base_rate`; one line
-    per row, measures and their groups from the top down in order of appearance, a colour for each group. NaN in `low`
-    and `high`, or in `base_rate`, leaves the interval, or the mark of the base rate, out. `base` names that mark.
+    per row, measures and their groups from the top down in order of appearance, a colour for each of up to six groups.
+    NaN in `low` and `high`, or in `base_rate`, leaves the interval, or the mark of the base rate, out. `base` names
+    that mark.
     """
     groups, measures = list(dict.fromkeys(rows.group)), list(dict.fromkeys(rows.measure))
     placed = rows.assign(y=_lines(rows, measures))
@@ -58,8 +59,8 @@ def label_quality(
         zeroline=False,
     )
     figure.update_xaxes(title=hover(axis), range=[-0.02, 1.04], zeroline=False)
-    height = 150 + ROW_HEIGHT * int(np.ceil(1 - placed.y.min()))
-    return styled(figure, title, subtitle=subtitle, height=height)
+    height = 160 + ROW_HEIGHT * int(np.ceil(1 - placed.y.min()))
+    return styled(figure, title, subtitle=subtitle, height=height, margin_t=100)
 
 
 def relevance_ways(table: pd.DataFrame) -> go.Figure:
@@ -76,7 +77,12 @@ def relevance_ways(table: pd.DataFrame) -> go.Figure:
             y=[row.precision, row.missing_precision],
             mode="lines+markers",
             line={"color": colour, "width": 1, "dash": "dot"},
-            marker={"color": colour, "size": 12, "symbol": ["circle-open", "circle"], "line": {"width": 2}},
+            marker={
+                "color": colour,
+                "size": 12,
+                "symbol": ["circle-open", "circle"],
+                "line": {"width": 2, "color": colour},
+            },
             customdata=[["relevant", row.n_relevant], ["relevant and missing", row.n_missing]],
             hovertemplate=f"{hover(row.way)}, %{{customdata[0]}}: precision %{{y:.2f}}, recall %{{x:.2f}}<br>"
             "%{customdata[1]:.0f} features<extra></extra>",
@@ -84,7 +90,7 @@ def relevance_ways(table: pd.DataFrame) -> go.Figure:
     figure.update_xaxes(title="recall", range=[-0.02, 1.06], zeroline=False)
     figure.update_yaxes(title="precision", range=[-0.02, 1.06], zeroline=False)
     subtitle = "open: the relevant features; filled: those of them that the seed lacks"
-    return styled(figure, "How right is each way of judging relevance?", subtitle=subtitle, height=460)
+    return styled(figure, "How right is each way of judging relevance?", subtitle=subtitle, height=460, margin_t=100)
 
 
 def ways_overlap(rows: pd.DataFrame) -> go.Figure:
@@ -142,9 +148,15 @@ def annotation_noise(table: pd.DataFrame) -> go.Figure:
             hovertemplate="paper, %{y}: %{x:.3f}<extra></extra>",
             row=1, col=column,
         )  # fmt: skip
-    figure.update_xaxes(range=[0, 1.05], zeroline=False)
+    figure.update_xaxes(zeroline=False)
     figure.update_yaxes(autorange="reversed")
-    return styled(figure, "What errors of annotation do", height=150 + ROW_HEIGHT * (len(table) + 2), margin_t=120)
+    return styled(
+        figure,
+        "What errors of annotation do",
+        height=180 + ROW_HEIGHT * (len(table) + 2),
+        legend={"y": -0.12, "yanchor": "top"},
+        margin_b=80,
+    )
 
 
 def _lines(rows: pd.DataFrame, measures: Sequence[str]) -> list[float]:

@@ -34,7 +34,7 @@ from fac_lab.features.pretrained import tokenizer_digest
 from fac_lab.features.saes import load_sae
 from fac_lab.features.stats import FeatureStats
 from fac_lab.features.subject import Subject
-from fac_lab.features.traces import Trace, trace
+from fac_lab.features.trace import TokenTrace, trace_each
 from fac_lab.features.training import train_sae
 from fac_lab.profile import ChatSettings, Profile, load_profile, project_root, resolve
 from fac_lab.recipes.protocols import save_record
@@ -232,8 +232,8 @@ class Lab:
             held = Held(stats, {row.id: row.text for row in corpus}, delta)
             near = neighbours(self.sae.W_dec.detach().float().cpu().numpy(), list(summaries))
             parts = [
-                detect(detection_cases(named, held, near, self.trace, draw), summaries, judge, self.prompts),
-                fuzz(fuzzing_cases(named, held, self.trace, draw), summaries, judge, self.prompts),
+                detect(detection_cases(named, held, near, self.trace_each, draw), summaries, judge, self.prompts),
+                fuzz(fuzzing_cases(named, held, self.trace_each, draw), summaries, judge, self.prompts),
             ]
             frame = pd.concat([part for part in parts if len(part)] or parts[:1], ignore_index=True)
             frame[["mark_start", "mark_stop"]] = np.array(frame.pop("mark").tolist(), np.int64).reshape(-1, 2)
@@ -254,9 +254,9 @@ class Lab:
         )
         return artifact.read_frame("answers.parquet")
 
-    def trace(self, texts: Sequence[str], features: Sequence[int]) -> list[Trace]:
+    def trace_each(self, texts: Sequence[str], features: Sequence[int]) -> list[TokenTrace]:
         """Activations of `features[i]` at every token of `texts[i]`."""
-        return trace(self.subject, self.sae, texts, features, self.profile.collect)
+        return trace_each(self.subject, self.sae, texts, features, self.profile.collect)
 
     @property
     def prompts(self) -> Path:

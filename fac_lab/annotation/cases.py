@@ -15,15 +15,15 @@ from fac_lab.errors import SettingsError
 from fac_lab.features.stats import FeatureStats
 
 if TYPE_CHECKING:
-    from fac_lab.features.traces import Trace
+    from fac_lab.features.trace import TokenTrace
 
 NEIGHBOURS = 10
 """Features of the nearest decoder directions whose texts serve as hard negatives."""
 POSITIVE, OTHER, NEIGHBOUR = "activating", "other", "neighbour"
 RIGHT, WRONG = "right", "wrong"
 
-Tracer = Callable[[Sequence[str], Sequence[int]], list["Trace"]]
-"""Activations of `features[i]` along `texts[i]`, such as `Lab.trace`."""
+TraceEach = Callable[[Sequence[str], Sequence[int]], list["TokenTrace"]]
+"""Traces of `features[i]` along `texts[i]`, such as `Lab.trace_each`."""
 
 
 class Case(NamedTuple):
@@ -137,7 +137,7 @@ class Held:
 
 
 def detection_cases(
-    explanations: Sequence[Explanation], held: Held, near: np.ndarray, trace: Tracer, draw: Draw = DRAW
+    explanations: Sequence[Explanation], held: Held, near: np.ndarray, trace_each: TraceEach, draw: Draw = DRAW
 ) -> list[Case]:
     """For each explanation with a summary: activating texts, others, and hard negatives, in random order.
 
@@ -158,17 +158,19 @@ def detection_cases(
         found += [(feature, NEIGHBOUR, row, other) for row, other in hard]
         found += [(feature, OTHER, int(row), feature) for row in held.others(feature, taken, draw.n, dice)]
         drawn += [found[i] for i in dice.permutation(len(found))]
-    traces = trace([held.text(row) for _, _, row, _ in drawn], [at for *_, at in drawn])
+    traces = trace_each([held.text(row) for _, _, row, _ in drawn], [at for *_, at in drawn])
     cases = []
     for (feature, kind, row, _), found in zip(drawn, traces, strict=True):
         place = _random_token(found, np.random.default_rng([draw.seed, feature, row])) if kind == OTHER else None
-        span = found.piece(draw.span_tokens, place)
+        span = found.span(draw.span_tokens, place)
         value = float(held.values(feature)[row])
         cases.append(Case(feature, kind, kind == POSITIVE, held.sample_id(row), value, span.text, span.peak))
     return cases
 
 
-def fuzzing_cases(explanations: Sequence[Explanation], held: Held, trace: Tracer, draw: Draw = DRAW) -> list[Case]:
+def fuzzing_cases(
+    explanations: Sequence[Explanation], held: Held, trace_each: TraceEach, draw: Draw = DRAW
+) -> list[Case]:
     """For each explanation with a summary: held-out activating texts, half with the peak marked, half another token.
 
     The wrong mark is a random token of the same piece at which the feature is not active. Each text occurs once.
@@ -182,7 +184,7 @@ def fuzzing_cases(explanations: Sequence[Explanation], held: Held, trace: Tracer
             drawn += [
                 (explanation.feature, int(row)) for row in held.activating(explanation.feature, free, 2 * draw.n, dice)
             ]
-    traces = trace([held.text(row) for _, row in drawn], [feature for feature, _ in drawn])
+    traces = trace_each([held.text(row) for _, row in drawn], [feature for feature, _ in drawn])
     cases: list[Case] = []
     wrong: dict[int, bool] = {}
     for (feature, row), found in zip(drawn, traces, strict=True):
@@ -196,22 +198,29 @@ def fuzzing_cases(explanations: Sequence[Explanation], held: Held, trace: Tracer
     return sorted((cases[i] for i in order), key=lambda case: case.feature)
 
 
-def _fuzzed(found: "Trace", *, wrong: bool, draw: Draw, sample_id: str, row: int) -> Case | None:
-    if found.position is None or not found.token(found.position).strip():
+def _fuzzed(found: "TokenTrace", *, wrong: bool, draw: Draw, sample_id: str, row: int) -> Case | None:
+    peak = found.peak()
+    if peak is None or not found.characters(peak).strip():
         return None
-    span = found.piece(draw.span_tokens)
-    start = found.offsets[found.position][0] - span.peak[0]
+    span = found.span(draw.span_tokens)
+    start = int(found.offsets[peak, 0]) - span.peak[0]
     mark = span.peak
     if wrong:
-        silent = [(found.offsets[i][0] - start, found.offsets[i][1] - start) for i in found.silent]
+        silent = [(int(begin) - start, int(stop) - start) for begin, stop in found.offsets[_silent(found)]]
         inside = [place for place in silent if place[0] >= 0 and place[1] <= len(span.text)]
         if not inside:
             return None
-        mark = inside[np.random.default_rng([draw.seed, found.feature, row]).integers(len(inside))]
+        mark = inside[np.random.default_rng([draw.seed, span.feature, row]).integers(len(inside))]
     kind = WRONG if wrong else RIGHT
-    return Case(found.feature, kind, not wrong, sample_id, span.value, span.text, mark)
+    return Case(span.feature, kind, not wrong, sample_id, span.value, span.text, mark)
 
 
-def _random_token(found: "Trace", dice: np.random.Generator) -> int | None:
-    content = [i for i, (start, stop) in enumerate(found.offsets) if start < stop]
-    return int(dice.choice(content)) if content else None
+def _silent(found: "TokenTrace") -> list[int]:
+    """Tokens of the text, pooled and not of white space, at which the feature is not active."""
+    quiet = np.flatnonzero(found.pooled & (found.values[:, 0] <= 0))
+    return [token for token in quiet if found.characters(token).strip()]
+
+
+def _random_token(found: "TokenTrace", dice: np.random.Generator) -> int | None:
+    content = np.flatnonzero(found.pooled & (found.offsets[:, 0] < found.offsets[:, 1]))
+    return int(dice.choice(content)) if len(content) else None

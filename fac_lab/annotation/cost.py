@@ -72,7 +72,10 @@ def annotation_cost(
     """Cost of explaining, checking and judging features; `count` gives the tokens of a text. Nothing is asked."""
     style = style_of(prompts)
     shown = {int(feature): spans_shown(stats, int(feature), style) for feature in features}
-    named = [Explanation(feature, LONGEST_SUMMARY, spans, None) for feature, spans in shown.items() if spans]
+    # A name of its own for each: two that nobody has written yet may differ, and are two questions.
+    named = [
+        Explanation(feature, f"{LONGEST_SUMMARY}{feature}", spans, None) for feature, spans in shown.items() if spans
+    ]
     naming = naming_requests([[style.show_span(span) for span in e.spans_used] for e in named], prompts)
     summaries = [_stored_summary(reply, style.read_summary) for reply in chat.stored(naming)]
     left = [

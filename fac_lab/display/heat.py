@@ -7,6 +7,7 @@ it (several tokens can make up one emoji; they share one place then).
 """
 
 import math
+import re
 from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING, NamedTuple
@@ -83,6 +84,17 @@ def legend_html(scale: float) -> str:
         f'<p class="fac-heat fac-heat-legend">activation 0 {chips} {_number(scale)} · '
         '<u class="t peak">underlined</u>: the maximum · <span class="t x">boxed</span>: chat template, counted too</p>'
     )
+
+
+def tinted_inline(html: str) -> str:
+    """The heat with each tint at its token as well, for pages that drop style sheets, as notebooks do that nobody
+    trusts yet. There the hue cannot be changed."""
+    hue = ", ".join(map(str, HUE))
+
+    def tint(match: re.Match) -> str:
+        return f'style="background-color: rgba({hue}, {int(match[1]) / LEVELS * STRONGEST:.2f})" {match[0]}'
+
+    return re.sub(r'class="t h([1-9]\d*)', tint, html)
 
 
 def heat_style() -> str:

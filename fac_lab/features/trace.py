@@ -14,7 +14,7 @@ import torch
 from fac_lab.errors import DataError
 from fac_lab.features.collect import batches
 from fac_lab.features.encoder import Encoder
-from fac_lab.features.spans import Span
+from fac_lab.features.spans import Span, cut
 from fac_lab.features.tokens import TokenizedText, token_texts
 from fac_lab.profile import CollectSettings
 
@@ -59,6 +59,30 @@ class TokenTrace(NamedTuple):
         counted = np.where(self.pooled, self.values[:, column], 0)
         return int(counted.argmax()) if counted.size and counted.max() > 0 else None
 
+    def characters(self, token: int) -> str:
+        """The characters that are a token, white space skipped before it left out; "" in the template."""
+        start, stop = self.offsets[token]
+        return self.text[start:stop]
+
+    def span(self, span_tokens: int, token: int | None = None, column: int = 0, *, sample_id: str = "") -> Span:
+        """The piece of the text around a pooled token (the peak, or the text's middle where there is none), cut as
+        `collect` cuts spans.
+
+        A text of at most `span_tokens` tokens is its own piece. `peak` of the span is that token; where there is
+        none, and in the template, it has no characters.
+        """
+        feature, value = int(self.features[column]), float(self.maxima[column])
+        counted = np.flatnonzero(self.pooled)
+        offsets = [(int(start), int(stop)) for start, stop in self.offsets[counted]]
+        n_content = sum(start < stop for start, stop in offsets)
+        at = self.peak(column) if token is None else token
+        place = None if at is None else int(np.searchsorted(counted, at))
+        if n_content <= span_tokens:
+            peak = (len(self.text),) * 2 if place is None else offsets[place]
+            return Span(feature, value, sample_id, self.text, peak)
+        text, peak = cut(self.text, offsets, n_content // 2 if place is None else place, span_tokens)
+        return Span(feature, value, sample_id, text, (len(text),) * 2 if place is None else peak)
+
     def take(self, tokens: slice) -> "TokenTrace":
         """A run of the tokens as a trace of its own, whose text is theirs."""
         pieces, template = self.pieces[tokens], self.template[tokens]
@@ -102,22 +126,35 @@ def traces(
     Texts may be empty or of white space: only tokens of the template are left then, or none. Text beyond the subject's
     limit is not read (see `TokenTrace.unread`). Raises DataError for features that do not exist.
     """
-    settings = settings or CollectSettings()
-    encoder = Encoder(sae, top_k=settings.protocol.top_k)
-    asked = np.asarray(features, np.int64).reshape(-1)
-    if len(asked) and not 0 <= asked.min() <= asked.max() < encoder.d_sae:
-        raise DataError(f"features lie in 0 to {encoder.d_sae - 1}, but {asked.min()} to {asked.max()} were asked for")
-    pooled = subject.tokenize(texts, settings.pool, settings.protocol)
-    # The same tokens, with the range that is the text's own whatever is pooled.
-    own = subject.tokenize(texts, "content", replace(settings.protocol, prefix="template"))
-    values = [np.zeros((len(tokens.ids), len(asked)), np.float32) for tokens in own]
-    for batch in batches([len(tokens.ids) for tokens in own], settings.batch_tokens):
-        filled = [index for index in batch if len(own[index].ids)]
-        if filled:
-            found = _activations(subject, encoder, [own[index] for index in filled], asked)
-            for index, rows in zip(filled, found, strict=True):
-                values[index] = rows
-    return [_trace(subject, *row, asked) for row in zip(texts, own, pooled, values, strict=True)]
+    return _traces(subject, sae, texts, [features] * len(texts), settings)
+
+
+def trace_each(
+    subject: "Subject",
+    sae: Any,
+    texts: Sequence[str],
+    features: Sequence[int],
+    settings: CollectSettings | None = None,
+) -> list[TokenTrace]:
+    """One feature along each text: traces with one column, `features[i]` along `texts[i]`.
+
+    A text that is named several times is run once. Raises DataError for lists of unequal length, and for features
+    that do not exist.
+    """
+    if len(texts) != len(features):
+        raise DataError(f"{len(texts)} texts and {len(features)} features were given: name one feature per text")
+    asked: dict[str, dict[int, int]] = {}
+    for text, feature in zip(texts, features, strict=True):
+        columns = asked.setdefault(text, {})
+        columns.setdefault(int(feature), len(columns))
+    found = _traces(subject, sae, list(asked), [list(columns) for columns in asked.values()], settings)
+    traced = dict(zip(asked, found, strict=True))
+    result = []
+    for text, feature in zip(texts, features, strict=True):
+        column = [asked[text][int(feature)]]
+        several = traced[text]
+        result.append(several._replace(features=several.features[column], values=several.values[:, column]))
+    return result
 
 
 def trace_spans(
@@ -136,17 +173,12 @@ def trace_spans(
     settings, texts = settings or CollectSettings(), texts or {}
     held = [span.text in texts.get(span.sample_id, "") or settings.protocol.span == "before" for span in spans]
     held = [whole and span.sample_id in texts for whole, span in zip(held, spans, strict=True)]
-    features = sorted({span.feature for span in spans})
     read = [texts[span.sample_id] if whole else span.text for span, whole in zip(spans, held, strict=True)]
-    distinct = list(dict.fromkeys(read))
-    traced = dict(zip(distinct, traces(subject, sae, distinct, features, settings), strict=True))
+    traced = trace_each(subject, sae, read, [span.feature for span in spans], settings)
     result = []
-    for span, whole, text in zip(spans, held, read, strict=True):
-        found = traced[text]
-        column = features.index(span.feature)
-        alone = found._replace(features=found.features[[column]], values=found.values[:, [column]])
-        tokens = _window(alone, span, settings.span_tokens) if whole else _counted(alone)
-        result.append(SpanTrace(span, alone.take(tokens), whole))
+    for span, whole, found in zip(spans, held, traced, strict=True):
+        tokens = _window(found, span, settings.span_tokens) if whole else _counted(found)
+        result.append(SpanTrace(span, found.take(tokens), whole))
     return result
 
 
@@ -159,6 +191,36 @@ def texts_of(rows: Iterable["Row"], sample_ids: Iterable[str]) -> dict[str, str]
             if len(found) == len(wanted):
                 break
     return found
+
+
+def _traces(
+    subject: "Subject",
+    sae: Any,
+    texts: Sequence[str],
+    features: Sequence[Sequence[int]],
+    settings: CollectSettings | None,
+) -> list[TokenTrace]:
+    """`features[i]`, in this order, along `texts[i]`. Of the other features' activations one chunk exists at a time."""
+    settings = settings or CollectSettings()
+    encoder = Encoder(sae, top_k=settings.protocol.top_k)
+    asked = [np.asarray(columns, np.int64).reshape(-1) for columns in features]
+    for columns in asked:
+        if len(columns) and not 0 <= columns.min() <= columns.max() < encoder.d_sae:
+            raise DataError(
+                f"features lie in 0 to {encoder.d_sae - 1}, but {columns.min()} to {columns.max()} were asked for"
+            )
+    pooled = subject.tokenize(texts, settings.pool, settings.protocol)
+    # The same tokens, with the range that is the text's own whatever is pooled.
+    own = subject.tokenize(texts, "content", replace(settings.protocol, prefix="template"))
+    values = [np.zeros((len(tokens.ids), len(columns)), np.float32) for tokens, columns in zip(own, asked, strict=True)]
+    for batch in batches([len(tokens.ids) for tokens in own], settings.batch_tokens):
+        filled = [index for index in batch if len(own[index].ids)]
+        if filled:
+            union = np.unique(np.concatenate([asked[index] for index in filled]))
+            found = _activations(subject, encoder, [own[index] for index in filled], union)
+            for index, rows in zip(filled, found, strict=True):
+                values[index] = rows[:, np.searchsorted(union, asked[index])]
+    return [_trace(subject, *row) for row in zip(texts, own, pooled, values, asked, strict=True)]
 
 
 @torch.inference_mode()

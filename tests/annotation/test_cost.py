@@ -96,7 +96,7 @@ def test_mini_models_are_asked_to_name_twice(tmp_path):
     backend = Counting()
     chat = ChatClient(backend, cache=None, progress=False)
     costs = annotation_cost(range(N), stats_of(), chat, PROMPTS / "mini", "harm.", count=len)
-    assert [cost.calls for cost in costs] == [N, N, 1]  # equal questions are asked once: one placeholder for all names
+    assert [cost.calls for cost in costs] == [N, N, N]  # names that nobody has written yet may all differ
     assert costs[1].prompt_tokens < costs[0].prompt_tokens  # four spans are left of ten
 
 

@@ -17,7 +17,7 @@ from fac_lab.chat.client import ChatClient, ChatReply
 from fac_lab.errors import SettingsError
 from fac_lab.features.spans import Span
 from fac_lab.features.stats import FeatureStats
-from fac_lab.features.traces import Trace
+from fac_lab.features.trace import TokenTrace
 
 PROMPTS = Path(annotation.__file__).parent / "prompts"
 WORDS = ("bread", "cake", "lock", "key", "moon", "tide")
@@ -49,13 +49,15 @@ def held(stats) -> Held:
     return Held(stats, {f"row-{row}": text_of(row) for row in range(60)}, DELTA)
 
 
-def tracer(texts, features) -> list[Trace]:
+def trace_each(texts, features) -> list[TokenTrace]:
     """Tokens are words; a feature is active on its own word alone."""
     found = []
     for text, feature in zip(texts, features, strict=True):
-        offsets = tuple(match.span() for match in re.finditer(r"\S+", text))
-        values = [1.0 if text[slice(*offset)] == WORDS[feature] else 0.0 for offset in offsets]
-        found.append(Trace(feature, text, np.array(values, np.float32), offsets))
+        offsets = np.array([match.span() for match in re.finditer(r"\S+", text)])
+        pieces = text.split()
+        values = np.array([[word == WORDS[feature]] for word in pieces], np.float32)
+        own = np.ones(len(pieces), bool)
+        found.append(TokenTrace(text, np.array([feature]), values, pieces, offsets, own, ~own, ""))
     return found
 
 
@@ -76,7 +78,7 @@ def test_neighbours_are_the_largest_cosines():
 
 def test_detection_cases_are_held_out_and_true(held):
     near = neighbours(DECODER, [0, 1], k=2)
-    cases = detection_cases([named(0), named(1, None)], held, near, tracer, Draw(n=4))
+    cases = detection_cases([named(0), named(1, None)], held, near, trace_each, Draw(n=4))
     assert {case.feature for case in cases} == {0}  # no summary, no test
     kinds = pd.Series([case.kind for case in cases]).value_counts().to_dict()
     assert kinds == {"activating": 4, "other": 4, "neighbour": 4}
@@ -92,24 +94,24 @@ def test_detection_cases_are_held_out_and_true(held):
     assert [row in part for row, part in zip(strongest, [(54, 48), (42, 36), (30, 24), (18,)], strict=True)] == [
         True
     ] * 4
-    assert cases == detection_cases([named(0)], held, near[:1], tracer, Draw(n=4))
-    assert cases != detection_cases([named(0)], held, near[:1], tracer, Draw(n=4, seed=1))
+    assert cases == detection_cases([named(0)], held, near[:1], trace_each, Draw(n=4))
+    assert cases != detection_cases([named(0)], held, near[:1], trace_each, Draw(n=4, seed=1))
 
 
 def test_a_feature_without_held_out_texts_has_no_case(held):
     everything = [f"row-{row}" for row in range(0, 60, 6)]
-    assert detection_cases([named(0, shown=everything)], held, neighbours(DECODER, [0]), tracer) == []
-    assert fuzzing_cases([named(0, shown=everything)], held, tracer) == []
+    assert detection_cases([named(0, shown=everything)], held, neighbours(DECODER, [0]), trace_each) == []
+    assert fuzzing_cases([named(0, shown=everything)], held, trace_each) == []
 
 
 def test_equal_texts_of_other_rows_are_not_held_out(stats):
     texts = {f"row-{row}": "the same bread" if row % 6 == 0 else text_of(row) for row in range(60)}
     held = Held(stats, texts, DELTA)
-    assert not detection_cases([named(0)], held, neighbours(DECODER, [0]), tracer)
+    assert not detection_cases([named(0)], held, neighbours(DECODER, [0]), trace_each)
 
 
 def test_fuzzing_marks_the_peak_or_a_silent_token_of_the_same_text(held):
-    cases = fuzzing_cases([named(0), named(2)], held, tracer, Draw(n=3))
+    cases = fuzzing_cases([named(0), named(2)], held, trace_each, Draw(n=3))
     for feature in (0, 2):
         own = [case for case in cases if case.feature == feature]
         assert sorted(case.truth for case in own) == [False] * 3 + [True] * 3
@@ -120,7 +122,7 @@ def test_fuzzing_marks_the_peak_or_a_silent_token_of_the_same_text(held):
 
 
 def test_pieces_are_cut_to_the_length_of_spans(held):
-    cases = detection_cases([named(0)], held, neighbours(DECODER, [0]), tracer, Draw(n=4, span_tokens=4))
+    cases = detection_cases([named(0)], held, neighbours(DECODER, [0]), trace_each, Draw(n=4, span_tokens=4))
     assert {len(case.text.split()) for case in cases if case.kind == "activating"} == {4}
     assert max(len(case.text.split()) for case in cases) == 4
     assert all(WORDS[0] in case.text for case in cases if case.truth)
@@ -171,8 +173,8 @@ def scored(answers) -> pd.DataFrame:
 
 def test_a_perfect_judge_scores_one_and_a_constant_one_a_half(held):
     near = neighbours(DECODER, [0, 2], k=2)
-    cases = detection_cases([named(0), named(2)], held, near, tracer, Draw(n=4))
-    marked = fuzzing_cases([named(0), named(2)], held, tracer, Draw(n=4))
+    cases = detection_cases([named(0), named(2)], held, near, trace_each, Draw(n=4))
+    marked = fuzzing_cases([named(0), named(2)], held, trace_each, Draw(n=4))
     right = Judge(lambda summary, text: summary in text)
     sharp = Judge(lambda summary, text: f"«{summary}»" in text)
     for judge, ask, given in ((right, detect, cases), (sharp, fuzz, marked)):
@@ -190,7 +192,7 @@ def test_a_perfect_judge_scores_one_and_a_constant_one_a_half(held):
 
 
 def test_only_hard_negatives_catch_a_judge_that_reads_the_surroundings(held):
-    cases = detection_cases([named(0)], held, neighbours(DECODER, [0], k=1), tracer, Draw(n=4))
+    cases = detection_cases([named(0)], held, neighbours(DECODER, [0], k=1), trace_each, Draw(n=4))
     wide = Judge(lambda summary, text: "bread" in text or "cake" in text)
     (row,) = scored(detect(cases, SUMMARIES, client(wide), PROMPTS / "paper")).itertuples()
     assert row.recall == 1 and row.specificity_neighbour == 0
@@ -200,13 +202,13 @@ def test_only_hard_negatives_catch_a_judge_that_reads_the_surroundings(held):
 
 
 def test_mini_models_are_asked_to_name_the_text(held):
-    cases = detection_cases([named(0)], held, neighbours(DECODER, [0]), tracer, Draw(n=4))
+    cases = detection_cases([named(0)], held, neighbours(DECODER, [0]), trace_each, Draw(n=4))
     names = {0: "requests about bread (things)"}
     judge = Judge()
     (row,) = scored(detect(cases, names, client(judge), PROMPTS / "mini")).itertuples()
     assert (row.score, row.n, row.failed) == (1.0, 12, 0)
     assert all(len(request.messages[0]["content"].splitlines()) == 4 for request in judge.asked)
-    marked = fuzzing_cases([named(0)], held, tracer, Draw(n=3))
+    marked = fuzzing_cases([named(0)], held, trace_each, Draw(n=3))
     answers = fuzz(marked, names, client(judge), PROMPTS / "mini")
     # The four words that end at the mark hold the peak, or do not; wrong marks up to three words behind it do.
     expected = ["bread" in " ".join(case.text[: case.mark[1]].split()[-4:]) for case in marked]
@@ -217,7 +219,7 @@ def test_mini_models_are_asked_to_name_the_text(held):
     "says", ["Yes, all of them.", '{"answers": ["Yes"]}', '{"answers": ["Sure", "No"]}', "Ja, Nein"]
 )
 def test_an_unreadable_judge_is_counted_not_scored(held, says):
-    cases = fuzzing_cases([named(0)], held, tracer, Draw(n=1))
+    cases = fuzzing_cases([named(0)], held, trace_each, Draw(n=1))
     judge = Judge(says=says)
     answers = fuzz(cases, SUMMARIES, client(judge), PROMPTS / "paper")
     assert answers.answer.isna().all() and answers.error.str.contains("unreadable twice").all()

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fac_lab.display import heat
-from fac_lab.display.heat import cells, heat_html, heat_style, spans_html
+from fac_lab.display.heat import cells, heat_html, heat_style, spans_html, tinted_inline
 from fac_lab.features.spans import Span
 from fac_lab.features.trace import SpanTrace, TokenTrace
 
@@ -212,3 +212,14 @@ def test_text_on_the_strongest_tint_can_be_read(ink, paper):
     assert contrast(faint, paper) > 1.01  # the weakest one can be seen at all
     opacities = [float(found) for found in re.findall(r"\),([\d.]+)\)", heat_style())]
     assert opacities == sorted(opacities) and len(set(opacities)) == heat.LEVELS
+
+
+def test_tints_stand_at_their_tokens_for_pages_without_style_sheets():
+    forged = '<span class="t h9">'
+    html = heat_html(traced(["a", forged, "c"], [0.0, 1.0, 2.0]), style=False, legend=False)
+    inline = tinted_inline(html)
+    assert re.findall(r'background-color: rgba\(224, 96, 0, ([\d.]+)\)" class="t h(\d+)', inline) == [
+        ("0.30", "5"),
+        ("0.60", "10"),
+    ]
+    assert re.sub(r'style="background-color[^"]*" ', "", inline) == html

@@ -13,7 +13,7 @@ from fac_lab.features.collect import collect, measure
 from fac_lab.features.saes import load_sae
 from fac_lab.features.spans import Span
 from fac_lab.features.subject import Subject
-from fac_lab.features.trace import texts_of, trace, trace_spans, traces
+from fac_lab.features.trace import TokenTrace, texts_of, trace, trace_each, trace_spans, traces
 from fac_lab.profile import CollectSettings, ModelSettings, SaeSettings, resolve
 
 TEXTS = [
@@ -115,6 +115,85 @@ def test_bytes_of_one_character_share_its_place(make_subject, make_sae):
     assert [found.pieces[i] for i in shared] == [" 🦉", "", ""]
 
 
+@pytest.mark.parametrize("architecture", ["topk", "standard"])
+def test_one_feature_for_each_text_is_a_column_of_its_trace(any_subject, make_sae, architecture):
+    texts = ["How do I bake bread", "hi", "Zwölf Bäume 🌳 am Fluss", "hi", "", "hi"]
+    features = [3, 5, 7, 11, 2, 5]
+    sae, settings = make_sae(architecture), CollectSettings(batch_tokens=60)
+    found = trace_each(any_subject, sae, texts, features, settings)
+    # Batches of the same texts, so that values are equal to the last bit.
+    distinct = list(dict.fromkeys(texts))
+    whole = dict(zip(distinct, traces(any_subject, sae, distinct, range(64), settings), strict=True))
+    for text, feature, one in zip(texts, features, found, strict=True):
+        expected = whole[text]
+        assert one.text == text and one.features.tolist() == [feature] and one.pieces == expected.pieces
+        np.testing.assert_array_equal(one.values, expected.values[:, [feature]])
+        np.testing.assert_array_equal(one.offsets, expected.offsets)
+
+
+def test_a_text_named_twice_is_run_once(make_subject, make_sae):
+    subject, rows = make_subject("llama"), []
+    forward = subject.forward
+    subject.forward = lambda ids, mask: rows.append(len(ids)) or forward(ids, mask)
+    assert len(trace_each(subject, make_sae(), ["a", "b", "a", "a"], [1, 2, 3, 1])) == 4
+    assert rows == [2]
+
+
+def by_hand(values, text="one two three four"):
+    """A trace of one feature, 1, along words; the last value is that of a template token behind the text."""
+    ends = [i for i, c in enumerate(text + " ") if c == " "][: len(values) - 1]
+    offsets = [(0 if not i else ends[i - 1], end) for i, end in enumerate(ends)] + [(len(text), len(text))]
+    template = np.arange(len(values)) == len(values) - 1
+    pieces = [text[start:stop] for start, stop in offsets[:-1]] + ["<end>"]
+    column = np.array(values, np.float32)[:, None]
+    pooled = np.ones(len(values), bool)
+    return TokenTrace(text, np.array([1]), column, pieces, np.array(offsets), pooled, template, "")
+
+
+def test_characters_and_peak_by_hand():
+    found = by_hand([0, 2, 0, 2, 1])
+    assert found.peak() == 1
+    assert [found.characters(i) for i in range(5)] == ["one", " two", " three", " four", ""]
+    assert by_hand([0, 0, 0, 0, 0]).peak() is None
+
+
+def test_a_short_text_is_its_own_span_and_a_long_one_is_cut_around_the_token():
+    assert by_hand([0, 2, 0, 0, 0]).span(8, sample_id="s") == (1, 2.0, "s", "one two three four", (3, 7))
+    assert by_hand([0, 0, 0, 0, 3]).span(8).peak == (18, 18)
+    # Two tokens: the peak and the one before it; a quarter of two behind it is none.
+    cut = by_hand([0, 0, 2, 0, 0]).span(2)
+    assert cut.text == " two three" and cut.text[slice(*cut.peak)] == " three"
+    assert by_hand([0, 0, 2, 0, 0]).span(2, 1).text == "one two"
+    silent = by_hand([0, 0, 0, 0, 0]).span(2)
+    assert silent.text == " two three" and silent.peak == (10, 10)
+    nothing = by_hand([0], text="")
+    assert nothing.span(2) == (1, 0.0, "", "", (0, 0))
+    # A token that is not pooled is none of the span's: the text that is read begins behind it.
+    late = by_hand([5, 0, 0, 2, 0])._replace(pooled=np.array([False, True, True, True, True]))
+    assert late.peak() == 3 and late.span(2).text == " three four" and late.span(2).value == 2
+
+
+@pytest.mark.parametrize("pool", ["paper", "content"])
+def test_spans_are_those_that_collect_cuts(any_subject, make_sae, pool):
+    settings = CollectSettings(top_spans=2, span_tokens=6, pool=pool)
+    # Of the long texts, which repeat themselves, two tokens may be within rounding of each other.
+    rows = [Row(f"r{i}", text) for i, text in enumerate(TEXTS) if text.strip() and len(text) < 200]
+    sae, corpus = make_sae(), Corpus.from_rows("texts", rows)
+    stats = collect(any_subject, sae, corpus, settings, progress=False)
+    spans = [span for feature in range(64) for span in stats.spans(feature)]
+    by_id = {row.id: row.text for row in rows}
+    found = trace_each(any_subject, sae, [by_id[s.sample_id] for s in spans], [s.feature for s in spans], settings)
+    differ = []
+    for span, one in zip(spans, found, strict=True):
+        made = one.span(6, sample_id=span.sample_id)
+        assert made.feature == span.feature and made.value == pytest.approx(span.value, rel=2e-3)
+        marks = [shown.text[slice(*shown.peak)] for shown in (made, span)]
+        # A text that is short enough is given whole, the white space that its tokens skip included.
+        if made.text.strip() != span.text.strip() or marks[0] != marks[1]:
+            differ.append((made, span))
+    assert spans and not differ
+
+
 def test_no_features_no_texts_and_wrong_features(make_subject, make_sae):
     subject, sae = make_subject("llama"), make_sae()
     assert traces(subject, sae, [], [1]) == []
@@ -123,6 +202,11 @@ def test_no_features_no_texts_and_wrong_features(make_subject, make_sae):
     for features in ([64], [-1]):
         with pytest.raises(DataError, match="0 to 63"):
             trace(subject, sae, "hi", features)
+        with pytest.raises(DataError, match="0 to 63"):
+            trace_each(subject, sae, ["hi"], features)
+    with pytest.raises(DataError, match="2 texts and 1 features"):
+        trace_each(subject, sae, ["a", "b"], [1])
+    assert trace_each(subject, sae, [], []) == []
     nothing = trace(make_subject("gpt2"), sae, "", [1])
     assert nothing.pieces == [] and nothing.peak() is None and nothing.maxima.tolist() == [0]
 

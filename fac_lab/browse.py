@@ -92,9 +92,13 @@ def open_asked(asked: dict[str, Any]) -> "BrowserSession":
 
 def page() -> None:
     """What the page's kernel runs: open what was asked for, and show it."""
+    import tqdm.asyncio
+    import tqdm.auto
     from IPython.display import HTML, display
     from markupsafe import Markup
 
+    # In a kernel, bars are widgets, which heed no TQDM_DISABLE and would stay above the page. This one does.
+    tqdm.auto.tqdm = tqdm.asyncio.tqdm
     try:
         asked = json.loads(os.environ[ASKED])
         os.chdir(asked["here"])  # where relative paths of a profile were meant

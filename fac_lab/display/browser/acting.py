@@ -194,7 +194,7 @@ class ActingPart:
     @staticmethod
     def _field(kind: type, words: str, name: str, placeholder: str) -> Any:
         widget = kind(description=words, placeholder=placeholder, style=FIT)
-        widget.description_tooltip = widget.tooltip = placeholder
+        widget.tooltip = placeholder
         return named(widget, name, "fl-wide")
 
 

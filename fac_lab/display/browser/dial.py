@@ -35,7 +35,7 @@ class DialPart:
             "fl-threshold",
             "fl-wide",
         )
-        self.threshold.description_tooltip = "pooled activation that a sample has to exceed to count; keys: ← →"
+        self.threshold.tooltip = "pooled activation that a sample has to exceed to count; keys: ← →"
         self.scope = named(
             ipywidgets.ToggleButtons(
                 options=[("all features", "all"), ("relevant only", "relevant")],

@@ -10,8 +10,8 @@ from markupsafe import Markup
 from fac_lab.browsing.edits import Edit
 from fac_lab.browsing.parts import Part
 from fac_lab.browsing.view import FeatureView, Said
+from fac_lab.display.browser.bars import ROLES, histogram_html
 from fac_lab.display.browser.desk import Desk
-from fac_lab.display.browser.figures import ROLES, LiveFigure, histogram_figure
 from fac_lab.display.browser.style import SIGNS, box, button, html, named, shown, soft, text
 from fac_lab.display.heat import spans_html
 from fac_lab.display.picker import Column, Picker, Row
@@ -35,7 +35,7 @@ class FeaturePart:
         """Whether the model may be asked; not before somebody chooses a feature."""
         self.head, self.spans = html("fl-head"), html("fl-spans")
         self.lens, self.link, self.note = html("fl-lens"), html("fl-link"), html("fl-note")
-        self.histogram = LiveFigure("fl-histogram", height=230)
+        self.histogram = html("fl-histogram")
         self.nearest = named(
             Picker(
                 (Column("", "status"), Column("#", number=True), Column("nearest features"), Column("cosine", "of "
@@ -45,10 +45,9 @@ class FeaturePart:
             "fl-nearest",
         )  # fmt: skip
         self.load = button("load the model", "fl-load", self._ask)
-        self._figure = box()
         self.widget = box(
             self.head,
-            self._figure,
+            self.histogram,
             box(self.note, self.load, flow=True),
             self.spans,
             self.nearest,
@@ -64,15 +63,13 @@ class FeaturePart:
         session = self.desk.session
         if session.selected is None:
             self.head.value = soft("No feature is selected: choose one from the list.")
-            for part in (self._figure, self.note, self.load, self.spans, self.nearest, self.lens, self.link):
+            for part in (self.histogram, self.note, self.load, self.spans, self.nearest, self.lens, self.link):
                 shown(part, False)
             return
         view = session.feature()
         self.head.value = head_html(view)
-        self.histogram.show(histogram_figure(view.histogram, delta=view.delta))
-        if self.histogram.figure not in self._figure.children:
-            self._figure.children = (self.histogram.figure,)
-        shown(self._figure, len(view.histogram.lower) > 0)
+        self.histogram.value = histogram_html(view.histogram, delta=view.delta)
+        shown(self.histogram, True)
         self.spans.value = spans_section(view, {})
         shown(self.spans, True)
         for part in (self.nearest, self.lens, self.link):
@@ -116,7 +113,9 @@ class FeaturePart:
 def head_html(view: FeatureView) -> Markup:
     """What is said of a feature, who said it, and how often it fires."""
     summary = text((view.summary.shown or "no summary")[:LONGEST])
-    parts = [Markup("<h3>#{} {}</h3>").format(view.feature, summary), _said_html("summary", view.summary)]
+    plain = str(view.summary) == str(view.verdict) and not _others(view.summary) and not _others(view.verdict)
+    parts = [Markup("<h3>#{} {}</h3>").format(view.feature, summary)]
+    parts.append(_said_html("summary and verdict" if plain else "summary", view.summary))
     verdict = Markup("<b>{}</b>").format(view.verdict.shown or "none")
     relevant = "relevant" if view.relevant else "not relevant"
     parts.append(
@@ -124,7 +123,8 @@ def head_html(view: FeatureView) -> Markup:
             view.status, view.status, verdict, relevant
         )
     )
-    parts.append(_said_html("verdict", view.verdict))
+    if not plain:
+        parts.append(_said_html("verdict", view.verdict))
     if view.reason:
         parts.append(Markup("<p>annotator's reason: {}</p>").format(text(view.reason[:LONGEST])))
     counts = (
@@ -148,16 +148,20 @@ def _said_html(kind: str, said: Said) -> Markup:
     """Whose word it is; beside a person's, what the machine and the file say."""
     if said.source is None:
         return Markup("")
-    notes = [Markup("{} by <b>{}</b> ({})").format(kind, said, said.source)]
+    notes = [Markup("{} by <b>{}</b> ({})").format(kind, said, said.source), *_others(said)]
+    return Markup('<p class="fl-soft fl-by">{}</p>').format(Markup("; ").join(notes))
+
+
+def _others(said: Said) -> list[Markup]:
+    """What others than the one whose word holds say."""
+    notes = []
     if said.edit is not None and said.machine is not None:
         notes.append(Markup("the annotator says: {}").format(text(said.machine[:LONGEST])))
     if said.outdated:
-        notes.append(
-            Markup("changed when the annotator said something else: {}").format(text(said.edit.machine or "–"))
-        )
+        notes.append(Markup("changed when the annotator said: {}").format(text(said.edit.machine or "–")))
     if said.imported is not None and said.source != "imported":
         notes.append(Markup("{} says: {}").format(said.imported_by or "a file", text(said.imported[:LONGEST])))
-    return Markup('<p class="fl-soft fl-by">{}</p>').format(Markup("; ").join(notes))
+    return notes
 
 
 def spans_section(view: FeatureView, heat: dict[str, Part]) -> Markup:

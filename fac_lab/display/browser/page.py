@@ -14,6 +14,7 @@ from fac_lab.display.browser.dial import DialPart
 from fac_lab.display.browser.feature import FeaturePart
 from fac_lab.display.browser.files import FilesPart
 from fac_lab.display.browser.filters import FilterPart
+from fac_lab.display.browser.fit import Fit
 from fac_lab.display.browser.listing import ListPart
 from fac_lab.display.browser.rows import RowsPart
 from fac_lab.display.browser.sides import SidesPart
@@ -60,6 +61,7 @@ class BrowserPage(ipywidgets.VBox):
                 desk.status,
                 named(ipywidgets.HBox([left, middle, right]), "fl-columns"),
                 self.hotkeys,
+                Fit(),
             ]
         )
         self.add_class("fl-browser")

@@ -53,6 +53,8 @@ STYLE = f"""
 .fl-browser .fl-trouble {{ border: 1px solid var(--fl-missing); }}
 .fl-browser .fl-numbers-list {{ display: flex; flex-wrap: wrap; gap: .2rem 1.2rem; margin: 0; }}
 .fl-browser .fl-numbers-list div {{ min-width: 4.5rem; }}
+.fl-browser .fl-numbers-list dt, .fl-browser .fl-numbers-list dd {{ float: none; display: block; width: auto;
+  padding: 0; font-weight: 400; line-height: 1.3; white-space: nowrap; }}
 .fl-browser .fl-numbers-list dt {{ font-size: .8rem; color: var(--fl-soft); }}
 .fl-browser .fl-numbers-list dd {{ margin: 0; font-size: 1.25rem; font-variant-numeric: tabular-nums; }}
 .fl-browser .fl-numbers-list dd small {{ font-size: .8rem; color: var(--fl-soft); }}
@@ -70,12 +72,19 @@ STYLE = f"""
   font-variant-numeric: tabular-nums; }}
 .fl-browser .fl-picker tbody tr {{ cursor: pointer; background: none; }}
 .fl-browser .fl-picker tbody tr:hover {{ background: var(--fl-shade); }}
-.fl-browser .fl-picker tbody tr[aria-selected=true] {{ background: var(--fl-shade); font-weight: 600;
+.fl-browser .fl-picker tbody tr[aria-selected=true] {{ background: var(--fl-shade);
   box-shadow: inset 3px 0 0 var(--fl-focus); }}
 .fl-browser .fl-picker tr.missing td:first-child {{ color: var(--fl-missing); }}
 .fl-browser .fl-picker tr.covered td:first-child {{ color: var(--fl-covered); }}
 .fl-browser .fl-picker tr.outside td:first-child {{ color: var(--fl-soft); }}
 .fl-browser .fl-picker td {{ display: table-cell; }}
+.fl-browser .widget-vbox > .jupyter-button {{ align-self: flex-start; }}
+.fl-browser .fl-bars {{ width: 100%; max-width: 36rem; display: block; }}
+.fl-browser .fl-bars text {{ fill: currentColor; opacity: .8; font-size: 11px; }}
+.fl-browser .fl-bars line {{ stroke: currentColor; opacity: .2; }}
+.fl-browser .fl-bars line.delta {{ opacity: .8; stroke-dasharray: 3 3; }}
+.fl-browser .fl-legend i {{ display: inline-block; width: .7rem; height: .7rem; border-radius: .15rem; }}
+.fl-browser .fl-legend span {{ margin-inline-end: .8rem; }}
 .fl-browser .fl-chips {{ border: 0; margin: .15rem 0; padding: 0; display: flex; flex-wrap: wrap; gap: 0 .6rem;
   min-width: 0; }}
 .fl-browser .fl-chips legend {{ font-weight: 600; padding: 0; font-size: 12px; color: var(--fl-ink); float: left;

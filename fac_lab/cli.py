@@ -1,4 +1,4 @@
-"""The command line: `fac-lab check | plan | demo | audit | collect | sae | data | mini | profile`.
+"""The command line: `fac-lab check | plan | demo | audit | browse | collect | sae | data | mini | profile`.
 
 Each command imports what it needs when it runs, so that `fac-lab --help` answers at once.
 """
@@ -60,6 +60,16 @@ def _parser() -> argparse.ArgumentParser:
     demo.set_defaults(run=_demo)
 
     _add_audit(commands)
+
+    browse = commands.add_parser("browse", help="look through missing features, as a page in your web browser")
+    browse.add_argument("folder", nargs="?", type=Path, metavar="FOLDER", help="of an audit (the mini world)")
+    browse.add_argument(
+        "--profile", help="a shipped profile, or a .yaml file (the audit's; $FAC_LAB_PROFILE, else mini)"
+    )
+    browse.add_argument("--port", type=_positive, metavar="N", help="on this machine only (a free one)")
+    browse.add_argument("--no-open", action="store_true", help="print the address, open no browser")
+    browse.set_defaults(run=_browse)
+
     _add_collect(commands)
 
     sae = commands.add_parser("sae", help="train the SAE a profile names on texts of yours")
@@ -225,6 +235,13 @@ def _audit(args: argparse.Namespace) -> int:
         out=args.out,
     )
     print(result)
+    return 0
+
+
+def _browse(args: argparse.Namespace) -> int:
+    from fac_lab.browse import browse
+
+    browse(args.folder, profile=args.profile, port=args.port, open_browser=not args.no_open)
     return 0
 
 

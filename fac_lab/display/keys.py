@@ -24,11 +24,11 @@ export default { render({ model, el }) {
   };
   const later = () => setTimeout(settle, 60);
   const attach = (tries) => {
-    root = el.closest(".fac-rating");
+    root = el.closest("." + model.get("root"));
     if (!root) { if (tries) setTimeout(() => attach(tries - 1), 50); return; }
     root.tabIndex = -1;
     root.setAttribute("role", "group");
-    root.setAttribute("aria-label", "Rating sheet");
+    root.setAttribute("aria-label", model.get("label"));
     root.setAttribute("data-lm-suppress-shortcuts", "true");  // JupyterLab: 1 would make a heading of the cell
     root.addEventListener("keydown", pressed);
   };
@@ -40,9 +40,13 @@ export default { render({ model, el }) {
 
 
 class Keys(anywidget.AnyWidget):
-    """Listens while the focus is inside the box of class `fac-rating` that holds it."""
+    """Listens while the focus is inside the box of class `root` that holds it."""
 
     _esm = KEYS
+    root = traitlets.Unicode("fac-rating").tag(sync=True)
+    """Class of the box."""
+    label = traitlets.Unicode("Rating sheet").tag(sync=True)
+    """What screen readers call the box."""
     taken = traitlets.List(traitlets.Unicode()).tag(sync=True)
     """Keys that it takes; all others are left alone. (`keys` is a name that ipywidgets needs itself.)"""
     screen = traitlets.Unicode("").tag(sync=True)

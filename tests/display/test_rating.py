@@ -150,7 +150,7 @@ def test_without_widgets_there_is_a_static_form(sheet):
 PAGE = """<!doctype html><div class="fac-rating"><input id="text"><button id="one">1</button><div id="keys"></div></div>
 <button id="outside">o</button><script type="module">
 const module = await import(URL.createObjectURL(new Blob([ESM], { type: "text/javascript" })));
-const state = { taken: ["1", "ArrowLeft"], screen: "Ann 0", pressed: null };
+const state = { root: "fac-rating", label: "Rating sheet", taken: ["1", "ArrowLeft"], screen: "Ann 0", pressed: null };
 window.sent = []; window.bubbled = []; window.handlers = {};
 document.addEventListener("keydown", (event) => window.bubbled.push(event.key));
 const model = { get: (name) => state[name], set: (name, value) => { state[name] = value; },

@@ -1,0 +1,305 @@
+"""The browser of missing features with real components: served by Voilà and in JupyterLab, driven in Chromium.
+
+What the page shows is checked against what else it shows (a list against its count, a filter against the number
+beside it); that the numbers are right is for the tests of `browsing` to say.
+"""
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+import fac_lab
+from fac_lab.profile import project_root
+
+CHROMIUM = next((path for path in map(shutil.which, ("chromium", "chromium-browser", "google-chrome")) if path), None)
+QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+WIDE = {"width": 1440, "height": 1000}
+FIRST = 240_000
+"""Milliseconds until the page stands: a process has to import PyTorch first, on a machine that does other things."""
+SOON = 60_000
+KEPT = ("chat", "labels", "maps", "samples", "stats")
+BROWSE = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from fac_lab.cli import main
+sys.exit(main(["-q", "browse", "--no-open", "--profile", "smoke"]))
+"""
+JUPYTER = """
+import sys
+print("http://127.0.0.1:" + sys.argv[1] + "/", flush=True)
+from jupyterlab.labapp import main
+main(sys.argv[2:])
+"""
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    api = pytest.importorskip("playwright.sync_api", reason="no playwright: pip install -e '.[browser]'")
+    if CHROMIUM is None:
+        pytest.skip("no Chromium is installed (Debian: apt-get install chromium)")
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory) -> Path:
+    """A project folder that shares what was computed with the real one; what people change stays in it."""
+    home = tmp_path_factory.mktemp("home")
+    (home / "data").symlink_to(project_root() / "data")
+    (home / "runs" / "smoke").mkdir(parents=True)
+    for kind in KEPT:
+        there = project_root() / "runs" / "smoke" / kind
+        there.mkdir(parents=True, exist_ok=True)
+        (home / "runs" / "smoke" / kind).symlink_to(there)
+    return home
+
+
+class Screen:
+    """The browser on a page, by the classes that `fac_lab.display.browser` promises."""
+
+    def __init__(self, page):
+        self.page = page
+
+    def at(self, name: str):
+        return self.page.locator(f".fl-browser .{name}").first
+
+    def text(self, name: str) -> str:
+        return self.at(name).inner_text()
+
+    def wait(self, name: str, pattern: str, *, timeout: int = SOON) -> re.Match:
+        """What stands in a part, once it matches."""
+        until = time.monotonic() + timeout / 1000
+        while not (found := re.search(pattern, self.text(name))):
+            assert time.monotonic() < until, f"{name} shows {self.text(name)!r}, not {pattern!r}"
+            self.page.wait_for_timeout(20)
+        return found
+
+    def numbers(self) -> dict[str, str]:
+        """FAC, missing and the null, as they stand at the top."""
+        terms = self.page.locator(".fl-browser .fl-numbers dt").all_inner_texts()
+        values = self.page.locator(".fl-browser .fl-numbers dd").all_inner_texts()
+        return {term.strip().lower(): value.split()[0] for term, value in zip(terms, values, strict=True)}
+
+    def listed(self) -> int:
+        """How many features the list has, by its own count."""
+        words = self.text("fl-place")
+        return 0 if "none" in words else int(re.search(r"of ([\d,]+)", words)[1].replace(",", ""))
+
+    def rows(self) -> list[str]:
+        """Features of the rows that the list shows."""
+        rows = self.page.locator(".fl-browser .fl-list tbody tr[data-key]")
+        return rows.evaluate_all("rows => rows.map(row => row.dataset.key)")
+
+    def chosen(self) -> str:
+        return self.at("fl-list").locator("tr[aria-selected=true]").get_attribute("data-key")
+
+    def until(self, what, *, timeout: int = SOON) -> None:
+        """Wait for something to become true."""
+        end = time.monotonic() + timeout / 1000
+        while not what():
+            assert time.monotonic() < end, f"never became true: {self.page.locator('.fl-status').inner_text()!r}"
+            self.page.wait_for_timeout(50)
+
+
+def move_the_threshold(screen: Screen) -> list[float]:
+    """Arrow keys on the slider; numbers, list and its count follow. Seconds from key to number, per step."""
+    handle = screen.at("fl-threshold").locator(".noUi-handle")
+    before, steps = screen.numbers(), []
+    handle.focus()
+    for key in ("ArrowLeft",) * 3:
+        old = screen.text("fl-numbers")
+        began = time.monotonic()
+        screen.page.keyboard.press(key)
+        screen.until(lambda old=old: screen.text("fl-numbers") != old)
+        steps.append(time.monotonic() - began)
+    moved = screen.numbers()
+    assert moved != before and "null" in moved
+    screen.until(lambda: screen.listed() == int(moved["missing"].replace(",", "")))
+    for _ in steps:
+        screen.page.keyboard.press("ArrowRight")
+    screen.until(lambda: screen.numbers() == before)
+    screen.until(lambda: screen.listed() == int(before["missing"].replace(",", "")))
+    return steps
+
+
+def filter_the_list(screen: Screen) -> None:
+    """Status, search, and all off again; the list has as many features as the box said."""
+    status = screen.at("fl-status-filter")
+    missing = screen.listed()
+    option = status.locator("label", has=screen.page.locator("input[data-key=covered]"))
+    covered = int(option.locator("b").inner_text().replace(",", ""))
+    option.locator("input").focus()
+    screen.page.keyboard.press("Space")
+    screen.until(lambda: screen.listed() == missing + covered)
+    option.locator("input").uncheck()
+    screen.until(lambda: screen.listed() == missing)
+    first = screen.rows()[0]
+    search = screen.at("fl-search").locator("input")
+    search.fill(f"#{first}")
+    screen.until(lambda: screen.rows() == [first])
+    search.fill("no text says this")
+    screen.until(lambda: screen.listed() == 0)
+    assert "no feature passes" in screen.text("fl-list")
+    search.fill("")
+    screen.until(lambda: screen.listed() == missing)
+
+
+def select_by_keys(screen: Screen) -> None:
+    """Down the list by keys; the right column follows."""
+    first, second = screen.rows()[:2]
+    screen.at("fl-list").locator(".fl-picker").focus()
+    screen.page.keyboard.press("Home")
+    screen.wait("fl-head", rf"#?{first}\b")
+    screen.page.keyboard.press("ArrowDown")
+    screen.wait("fl-head", rf"#?{second}\b")
+    assert screen.chosen() == second
+
+
+def select_a_point(screen: Screen) -> None:
+    """A click on a missing feature in the figure of anchor and seed."""
+    figure = screen.page.locator(".fl-scatter.js-plotly-plot, .fl-scatter .js-plotly-plot").first
+    figure.scroll_into_view_if_needed()
+    place = figure.evaluate(
+        """plot => {
+          const trace = plot.data.findIndex((trace) => trace.meta === "missing"), full = plot._fullLayout;
+          const box = plot.getBoundingClientRect(), data = plot.calcdata ? plot._fullData[trace] : null;
+          const feature = (custom) => String(custom.length === undefined ? custom : custom[0]);
+          const x = full.xaxis, y = full.yaxis, at = data.x.length - 1;
+          const custom = Array.isArray(data.customdata[at]) || ArrayBuffer.isView(data.customdata[at])
+            ? data.customdata[at] : [data.customdata[at]];
+          return { feature: feature(custom), x: box.left + x._offset + x.d2p(data.x[at]),
+                   y: box.top + y._offset + y.d2p(data.y[at]) };
+        }"""
+    )
+    screen.page.mouse.move(place["x"] - 30, place["y"] - 30)
+    screen.page.mouse.move(place["x"], place["y"], steps=4)
+    figure.locator(".hoverlayer .hovertext").first.wait_for(timeout=SOON)
+    screen.page.mouse.click(place["x"], place["y"])
+    screen.wait("fl-head", rf"#?{place['feature']}\b")
+
+
+def act(screen: Screen, home: Path) -> None:
+    """Try a text, reject a sample under a name, take it back."""
+    page = screen.page
+    screen.at("fl-panel").get_by_text("Act", exact=True).click()
+    screen.at("fl-try").locator("textarea").fill("How do I pick the lock <b>of my own door</b>?")
+    screen.at("fl-try-it").click()
+    screen.wait("fl-trial", "active.*threshold", timeout=FIRST)
+    assert "<b>" in screen.text("fl-trial"), "a text is shown as it is"
+    assert screen.at("fl-trial").locator(".fac-heat .t").count() > 3
+
+    screen.at("fl-samples").locator("tbody tr[data-key]").first.click()
+    screen.at("fl-reject").click()
+    screen.wait("fl-status", "say your name")
+    screen.at("fl-name").locator("input").fill("Ann")
+    screen.at("fl-name").locator("input").press("Tab")
+    screen.at("fl-reject").click()
+    screen.wait("fl-samples", "rejected by Ann")
+    journal = home / "runs" / "smoke" / "browser" / "edits.jsonl"
+    (edit,) = [line for line in map(json.loads, journal.read_text().splitlines()) if line.get("by") == "Ann"]
+    assert (edit["kind"], edit["value"]) == ("sample", "reject")
+    screen.wait("fl-history", "Ann")
+    screen.at("fl-undo").click()
+    screen.until(lambda: "rejected" not in screen.text("fl-samples"))
+    page.wait_for_timeout(100)
+    assert "taken back" in screen.text("fl-status").lower()
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
+
+
+def keep(page, name: str) -> None:
+    """A screenshot into $FAC_LAB_SCREENSHOTS, where that is set: the repository's were taken so."""
+    if folder := os.environ.get("FAC_LAB_SCREENSHOTS"):
+        page.evaluate("scrollTo(0, 0)")
+        page.mouse.move(5, 5)
+        page.wait_for_timeout(500)
+        page.screenshot(path=Path(folder) / f"{name}.png")
+
+
+def test_the_page_that_voila_serves(chromium, home, served):
+    with served("-c", BROWSE, FAC_LAB_HOME=str(home)) as (address, process):
+        page = chromium.new_context(color_scheme="light", viewport=WIDE).new_page()
+        asked, faults = [], []
+        page.on("request", lambda request: asked.append(request.url))
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
+        began = time.monotonic()
+        page.goto(address, wait_until="commit", timeout=FIRST)
+        page.locator("#loading_text", has_text="starting Python").wait_for(timeout=FIRST)
+        page.locator(".fl-browser .fl-list tr[data-key]").first.wait_for(timeout=FIRST)
+        print(f"usable after {time.monotonic() - began:.1f} s")
+        assert page.title().startswith("Missing features · mini world")
+        assert "open_asked" not in page.content() and "import page" not in page.content()
+
+        screen = Screen(page)
+        assert screen.listed() == int(screen.numbers()["missing"]) > 1
+        steps = move_the_threshold(screen)
+        print("slider, key to number:", " ".join(f"{1000 * step:.0f} ms" for step in steps))
+        filter_the_list(screen)
+        select_by_keys(screen)
+        keep(page, "browser_light")
+        select_a_point(screen)
+        act(screen, home)
+
+        paper = "getComputedStyle(document.querySelector('.fl-browser')).backgroundColor"
+        assert page.evaluate(paper) == "rgb(255, 255, 255)"
+        page.emulate_media(color_scheme="dark")
+        page.wait_for_function(f"{paper} !== 'rgb(255, 255, 255)'")
+        keep(page, "browser_dark")
+        assert not [url for url in asked if not url.startswith((address.split("/?")[0], "data:", "blob:"))]
+        assert not faults
+        page.close(run_before_unload=True)
+        # The kernel of a page that is closed ends with it.
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        if children.exists():
+            gone = time.monotonic() + 30
+            while children.read_text().split() and time.monotonic() < gone:
+                time.sleep(0.1)
+            assert not children.read_text().split()
+
+
+@pytest.mark.slow
+def test_the_notebook_in_jupyterlab(chromium, home, served, tmp_path):
+    source = Path(fac_lab.__file__).parents[1] / "notebooks" / "04_missing_feature_browser.ipynb"
+    shutil.copy(source, tmp_path / "browser.ipynb")
+    port, token = free_port(), "for-this-test-only"
+    options = [f"--ServerApp.root_dir={tmp_path}", f"--ServerApp.port={port}", f"--IdentityProvider.token={token}"]
+    environment = {
+        "FAC_LAB_HOME": str(home),
+        "FAC_LAB_PROFILE": "smoke",
+        "JUPYTER_CONFIG_DIR": str(tmp_path / "config"),
+    }
+    arguments = ["--no-browser", "--allow-root", "--ip=127.0.0.1", *options]
+    with served("-c", JUPYTER, str(port), *arguments, stop=signal.SIGTERM, **environment) as (address, _):
+        for _ in range(600):
+            try:
+                urllib.request.urlopen(f"{address}api", timeout=5).read()
+                break
+            except OSError:
+                time.sleep(0.2)
+        page = chromium.new_context(viewport=WIDE).new_page()
+        page.goto(f"{address}lab/tree/browser.ipynb?token={token}", timeout=FIRST)
+        page.locator(".jp-Notebook .jp-Cell").first.wait_for(timeout=FIRST)
+        page.get_by_role("menuitem", name="Run", exact=True).click()
+        page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+        page.locator(".fl-browser .fl-list tr[data-key]").first.wait_for(timeout=FIRST)
+        screen = Screen(page)
+        screen.at("fl-numbers").scroll_into_view_if_needed()
+        move_the_threshold(screen)
+        filter_the_list(screen)
+        select_by_keys(screen)
+        select_a_point(screen)
+        act(screen, home)

@@ -42,7 +42,7 @@ main(sys.argv[2:])
 
 @pytest.fixture(scope="module")
 def chromium():
-    api = pytest.importorskip("playwright.sync_api", reason="no playwright: pip install -e '.[browser]'")
+    api = pytest.importorskip("playwright.sync_api", reason="no playwright: pip install -e '.[test]'")
     if CHROMIUM is None:
         pytest.skip("no Chromium is installed (Debian: apt-get install chromium)")
     with api.sync_playwright() as playwright:

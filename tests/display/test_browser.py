@@ -80,7 +80,7 @@ def listed(page) -> list[int]:
 
 
 def numbers(page) -> dict[str, str]:
-    found = re.findall(r"<dt>(.*?)</dt><dd>(.*?) <small>", page.dial.numbers.value)
+    found = re.findall(r"<dt>(.*?)</dt><dd>(.*?) ?<small>", page.dial.numbers.value)
     return dict(found)
 
 

@@ -12,7 +12,7 @@ from fac_lab.display.theme import colour
 
 ROLES = ("anchor", "seed", "synthetic")
 WIDTH, HEIGHT = 440, 190
-LEFT, RIGHT, TOP, BOTTOM = 46, 6, 16, 36
+LEFT, RIGHT, TOP, BOTTOM = 46, 16, 16, 36
 MAX_TICKS = 9
 _BAR = Markup('<rect x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}" fill="{}"><title>{}</title></rect>')
 _LINE = Markup('<line x1="{}" x2="{}" y1="{:.1f}" y2="{:.1f}"/><text x="{}" y="{:.1f}" text-anchor="end">{}</text>')

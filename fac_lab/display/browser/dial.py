@@ -70,16 +70,14 @@ def numbers_html(numbers: Numbers) -> Markup:
     """FAC and the missing features, with what chance leaves out beside them."""
     fac = "–" if math.isnan(numbers.fac) else f"{numbers.fac:.3f}"
     null = "–" if numbers.null_missing is None else f"{numbers.null_missing:,}"
-    null_title = numbers.null_reason or "missing from a drawn seed that lacks nothing"
     delta = "one per feature" if numbers.delta is None else f"{numbers.delta:.4g}"
+    null_title = numbers.null_reason or "missing from a drawn seed that lacks nothing"
     entries = (
-        ("FAC", fac, f"{numbers.n_covered:,} of {numbers.n_support:,}", "share of the anchor's features that the "
-         "seed covers"),
+        ("FAC", fac, f"{numbers.n_covered:,} of {numbers.n_support:,}", "share of the anchor's features in the seed"),
         ("missing", f"{numbers.n_missing:,}", "", "in the anchor's support, activated by no seed sample"),
-        ("by chance", f"{numbers.expected_missing:.1f}", "expected", "missing features to be expected had anchor and "
-         "seed one source"),
-        ("null", null, "drawn", null_title),
-    )  # fmt: skip
+        ("by chance", f"{numbers.expected_missing:.1f}", "", "missing to be expected had anchor and seed one source"),
+        ("null", null, "", null_title),
+    )
     items = Markup("").join(
         Markup('<div title="{}"><dt>{}</dt><dd>{} <small>{}</small></dd></div>').format(title, name, value, note)
         for name, value, note, title in entries

@@ -51,8 +51,7 @@ STYLE = f"""
 .fl-browser .fl-said, .fl-browser .fl-trouble {{ border-radius: .3rem; padding: .2rem .6rem; overflow-wrap: anywhere;
   background: var(--fl-shade); }}
 .fl-browser .fl-trouble {{ border: 1px solid var(--fl-missing); }}
-.fl-browser .fl-numbers-list {{ display: flex; flex-wrap: wrap; gap: .2rem 1.2rem; margin: 0; }}
-.fl-browser .fl-numbers-list div {{ min-width: 4.5rem; }}
+.fl-browser .fl-numbers-list {{ display: flex; flex-wrap: wrap; gap: .2rem 1.1rem; margin: 0; }}
 .fl-browser .fl-numbers-list dt, .fl-browser .fl-numbers-list dd {{ float: none; display: block; width: auto;
   padding: 0; font-weight: 400; line-height: 1.3; white-space: nowrap; }}
 .fl-browser .fl-numbers-list dt {{ font-size: .8rem; color: var(--fl-soft); }}

@@ -15,7 +15,7 @@ from fac_lab.display.browser.desk import Desk
 from fac_lab.display.browser.figures import LiveFigure
 from fac_lab.display.browser.style import box, html, soft
 from fac_lab.display.maps import dictionary_figure, frequency_scatter, threshold_curve
-from fac_lab.errors import FacLabError
+from fac_lab.errors import FacLabError, ModelError
 
 HEIGHT = 500
 METHOD = "places by nearest neighbours of decoder directions; distances far apart mean little"
@@ -31,6 +31,7 @@ class DictionaryView:
         self.head = html()
         self.widget = box(self.head)
         self._lasso: dict[str, np.ndarray] = {}
+        self._drawn: tuple[Any, list[int]] | None = None
 
     def show(self) -> None:
         """Draw it as things are; where it cannot be, the reason stands there."""
@@ -41,13 +42,15 @@ class DictionaryView:
         except FacLabError as error:
             self.head.value, self.widget.children = soft(error), (self.head,)
             return
+        self._drawn = (session.cut, self._selected())
         self.head.value = self.live.heading
         if self.live.figure not in self.widget.children:
             self.widget.children = (self.head, self.live.figure)
 
     def ring(self) -> None:
         """Move the ring to the selected feature."""
-        if self.live.figure is not None:
+        if self.live.figure is not None and self._drawn != (self.desk.session.cut, self._selected()):
+            self._drawn = (self.desk.session.cut, self._selected())
             self.live.show_trace(-1, self._make(names=None, selected=self._selected()).data[-1])
 
     def _selected(self) -> list[int]:
@@ -124,8 +127,6 @@ class ViewsPart:
     def _map(self, **more: Any) -> go.Figure:
         places = self.desk.session.map()
         if places.value is None:
-            from fac_lab.errors import ModelError
-
             raise ModelError(f"no map: {places.reason}")
         return dictionary_figure(places.value, self.desk.session.coverage(), method=METHOD, **more)
 

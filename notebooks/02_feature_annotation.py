@@ -349,7 +349,9 @@ display(
 # answers could not be read; those count in no score.)
 
 # %%
-scored = labels[labels.feature.isin(truth.feature[truth.pure])][:12]
+enough = truth[coverage.anchor_count[truth.feature] >= style.spans + 5]  # beside the texts that the namer saw
+chosen = enough.sort_values("pure", ascending=False, kind="stable").feature[:12]
+scored = labels[labels.feature.isin(chosen)]
 answers = lab.score_labels(scored, anchor, anchor_corpus, coverage.delta)
 scores = feature_scores(answers)
 by_score = scores[(scores.test == "detection") & scores.score.notna()].sort_values("score")

@@ -230,7 +230,9 @@ def test_a_click_shows_a_feature_and_a_lasso_fills_the_list(page):
         view._selection(points[name], _Points([]), None)
     view._selection(points["missing"], _Points([0, 1]), None)
     assert listed(page) == [1, 3] and "only 2 chosen" in page.filters.among.value
+    points["missing"].selectedpoints = (0, 1)
     page.filters.clear.click()
+    assert points["missing"].selectedpoints is None
     assert len(listed(page)) == 5 and page.filters.among.layout.display == "none"
 
 

@@ -19,7 +19,7 @@ _WORD = {"description_width": "initial"}
 
 class FilterPart:
     """Parts: `search`, `status`, `relevant`, `verdicts`, `domains`, `score`, `frequency`, `edited`, `among`,
-    `clear`, `widget`."""
+    `more`, `clear`, `widget`."""
 
     def __init__(self, desk: Desk) -> None:
         self.desk = desk
@@ -47,17 +47,19 @@ class FilterPart:
         self.frequency = self._range("anchor share", SHARES, "{:.4g} %", "fl-frequency-filter", times=100)
         self.among = html("fl-among")
         self.clear = button("clear all filters", "fl-clear", self._clear)
-        self._more = named(
-            ipywidgets.Accordion([box(self.verdicts, self.domains, self.edited, self.frequency, self.score)]),
-            "fl-more",
+        # An accordion's head cannot be reached by keys.
+        self.more = named(
+            ipywidgets.ToggleButton(description="more filters", tooltip="verdict, domain, changes, ranges"), "fl-more"
         )
-        self._more.set_title(0, "more filters")
+        self._rest = box(self.verdicts, self.domains, self.edited, self.frequency, self.score)
+        shown(self._rest, False)
+        self.more.observe(lambda change: shown(self._rest, self.more.value), "value")
         self.widget = box(
             self.search,
             self.status,
             self.relevant,
-            self._more,
-            box(self.clear, self.among, flow=True),
+            box(self.more, self.clear, self.among, flow=True),
+            self._rest,
             name="fl-filters",
         )
         table = desk.session.table

@@ -53,6 +53,16 @@ class DictionaryView:
             self._drawn = (self.desk.session.cut, self._selected())
             self.live.show_trace(-1, self._make(names=None, selected=self._selected()).data[-1])
 
+    def unselect(self) -> None:
+        """Take away the mark of a lasso whose features are no longer alone in the list."""
+        if self.live.figure is not None and self._lasso:
+            self._lasso = {}
+            with self.live.figure.batch_update():
+                for trace in self.live.figure.data:
+                    if trace.type == "scattergl":
+                        trace.selectedpoints = None
+                self.live.figure.layout.selections = ()
+
     def _selected(self) -> list[int]:
         return [] if self.desk.session.selected is None else [self.desk.session.selected]
 
@@ -112,6 +122,7 @@ class ViewsPart:
         self.widget = box(self.tabs, self.place)
         self.tabs.observe(lambda change: self.show(), "value")
         desk.on("cut", self.show)
+        desk.on("list", self._unselect)
         desk.on("feature", self._follow)
 
     def show(self) -> None:
@@ -139,6 +150,11 @@ class ViewsPart:
         self._curve_head.value = self.curve.heading
         if self.curve.figure not in self._curve_box.children:
             self._curve_box.children = (self._curve_head, self.curve.figure)
+
+    def _unselect(self) -> None:
+        if self.desk.session.filters.among is None:
+            for view in (self.scatter, self.map):
+                view.unselect()
 
     def _follow(self) -> None:
         view = {"Anchor and seed": self.scatter, "Map": self.map}.get(self.tabs.value)

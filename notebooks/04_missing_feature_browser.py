@@ -31,6 +31,7 @@ import pandas as pd
 import plotly.io as pio
 from IPython.display import HTML, Markdown, display
 
+from fac_lab import world
 from fac_lab.browsing.opening import open_world
 from fac_lab.browsing.session import BrowserSession
 from fac_lab.browsing.table import Filters
@@ -119,8 +120,9 @@ null_sweep = session.null.curve(deltas, relevant=session.counting, m=session.m)
 threshold_curve(sweep, null_sweep, chosen=session.cut.delta).show()
 
 # %%
+own = int(np.searchsorted(deltas, session.cut.delta))
 steps = []
-for delta in (0.0, deltas[len(deltas) // 3], None, deltas[-3]):
+for delta in (0.0, deltas[own - 3], deltas[own - 1], None, *deltas[own + 1 : own + 3]):
     now = session.set_threshold(delta)
     steps.append(
         {
@@ -134,7 +136,11 @@ for delta in (0.0, deltas[len(deltas) // 3], None, deltas[-3]):
         }
     )
 session.set_threshold(None)
-show(pd.DataFrame(steps), caption="Four places of the slider", formats={"FAC": ".3f", "by chance": ".1f", "δ": ".4g"})
+show(
+    pd.DataFrame(steps),
+    caption="Some places of the slider, the rule's own among them",
+    formats={"FAC": ".3f", "by chance": ".1f", "δ": ".4g"},
+)
 
 # %% [markdown]
 # At 0, nearly everything is covered: a single weak activation by a word that merely resembles the concept is enough,
@@ -242,9 +248,6 @@ show(pd.DataFrame(told), caption="The first eight of the list", formats={"featur
 # A summary is a claim about texts nobody has tried yet. Try some: `try_text` (the field *Try a text* on the page) says
 # how strongly a text activates the selected feature, whether that is above the threshold, and which missing features
 # it would fill.
-#
-# ✎ *Take the strongest span, then change one word of it. Which change switches the feature off: one that keeps the
-# meaning, or one that keeps the words?*
 
 # %%
 TEXT = view.spans["anchor"][0].text  # ✎ put a text of your own here
@@ -256,6 +259,38 @@ else:
     print(f"{'active' if found.active else 'not active'}: {found.pooled:.4g}, threshold {found.delta:.4g}")
     print(f"fills {len(found.fills)} of {numbers.n_missing} missing features: {found.fills.tolist()}")
     display(HTML(heat_html(tokens.value)))
+
+# %% [markdown]
+# Is it a feature of what is *meant*, or of how it is *said*? In this world that can be tested: each concept has many
+# forms, and the sentence around them can be held fixed.
+#
+# ✎ *The concept behind the feature has forms with different verbs and objects. For how many of them will the feature
+# be active: all, about half, or only those that share a word with the strongest span?*
+
+# %%
+by_id = {concept.id: concept for concept in world.concepts()}
+concept = by_id[view.concept]
+forms = [f"How do I {form}?" for form in concept.forms]
+other = next(found for found in by_id.values() if found.domain == concept.domain and found.id != concept.id)
+texts = forms + [f"How do I {form}?" for form in other.forms]
+tried = pd.DataFrame(
+    {
+        "concept": [concept.id] * len(forms) + [other.id] * len(other.forms),
+        "text": texts,
+        "activation": lab.measure(texts, [feature])[:, 0],
+    }
+)
+tried["active"] = tried.activation > view.delta
+tried = tried.sort_values("activation", ascending=False, kind="stable")
+show(tried.head(12), caption=f"Feature {feature}, by form", formats={"activation": ".4g"})
+show(
+    tried.groupby("concept", sort=False).active.agg(["sum", "size"]).reset_index(),
+    caption="Active forms of its own concept, and of a neighbour in the same domain",
+)
+
+# %% [markdown]
+# A feature that is active for a part of its concept only is common: the concept is split over several features. If one
+# of them is missing and the others are covered, it is a *way of saying* that is missing, not the matter itself.
 
 # %% [markdown]
 # ## 7 Accept and reject
@@ -270,7 +305,7 @@ else:
 # %%
 written = session.samples()
 for_feature = written[written.text.notna()]
-one = for_feature.iloc[0]
+one = for_feature.sort_values("kept", ascending=False, kind="stable").iloc[0]  # one that the machine kept
 show(
     for_feature[for_feature.feature == one.feature][["feature", "text", "activation", "kept", "reason"]].head(4),
     caption=f"Written for feature {one.feature}",
@@ -327,7 +362,8 @@ with tempfile.TemporaryDirectory() as folder:
     files = session.export(folder, "missing")
     manifest = json.loads(files.manifest.read_text(encoding="utf-8"))
     frame = pd.read_csv(files.csv)
-show(frame[["feature", "summary", "verdict", "anchor_count"]].head(5), caption=f"missing.csv, {len(frame)} rows")
+columns = ["feature", "summary", "verdict", "anchor_count"]
+show(frame[columns].head(5), caption=f"missing.csv, {len(frame)} rows", formats={"feature": "d"})
 wanted = ("delta", "m", "scope", "fac", "n_missing", "null_missing", "filters")
 print(json.dumps({key: manifest[key] for key in wanted}, indent=1))
 

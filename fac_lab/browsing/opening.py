@@ -17,6 +17,7 @@ from fac_lab.plain import build
 from fac_lab.profile import Profile
 from fac_lab.store import MANIFEST
 from fac_lab.studies.missing import world_corpus
+from fac_lab.studies.toxicity import harmful_gap
 from fac_lab.world import concepts
 
 log = logging.getLogger(__name__)
@@ -31,8 +32,6 @@ def open_world(lab: Lab, *, held_out_set: int = 0, synthetic: bool = True, **kno
     minutes for `mini`. `synthetic` adds two-step samples for the missing features. `known` are further arguments of
     `BrowserSession`.
     """
-    from fac_lab.studies.toxicity import harmful_gap  # brings what trains detectors, which audits do not need
-
     anchor_corpus = lab.corpus("anchor")
     anchor = lab.stats(anchor_corpus, keep_matrix=True)
     gap = harmful_gap(lab, anchor, held_out_set=held_out_set)

@@ -7,6 +7,7 @@ of the folder, and configuration files that could change any of that.
 
 import logging
 import secrets
+import signal
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -138,10 +139,11 @@ class Server(Voila):
         http.add_sockets(sockets)
         self.ioloop = IOLoop.current()
         self.ioloop.add_callback(self.ready, f"http://{LOOPBACK}:{self.port}/?token={self.token}")
+        # As SIGTERM is: an exception out of whatever runs at that moment could end up anywhere.
+        before = signal.signal(signal.SIGINT, self._handle_signal_stop)
         try:
             self.ioloop.start()
-        except KeyboardInterrupt:
-            self.log.info("interrupted")
         finally:
+            signal.signal(signal.SIGINT, before)
             http.stop()
             self.stop()

@@ -24,7 +24,6 @@ from fac_lab.coverage import Coverage, cover
 from fac_lab.features.stats import FeatureStats
 from fac_lab.lab import Lab
 from fac_lab.studies.missing import world_corpus
-from fac_lab.tasks.toxicity import train_detector
 from fac_lab.world import Concept, concepts, hold_out, queries, recognise
 
 ARMS = ("none", "plain", "random", "fac", "oracle")
@@ -150,6 +149,9 @@ def compare_arms(lab: Lab, anchor: FeatureStats, *, sets: Sequence[int], arms: S
 
 def detector_auprc(lab: Lab, train: Sequence[Row], test: Sequence[Row], seed: int) -> float:
     """AUPRC of one detector under the profile's settings; a run that was made before is read, not made again."""
+    # What trains detectors takes five seconds to import, and the gap is looked at without any.
+    from fac_lab.tasks.toxicity import train_detector
+
     settings = lab.profile.detector
     artifact = lab.store.once(
         "detector",

@@ -183,7 +183,9 @@ def select_a_point(screen: Screen) -> None:
     )
     screen.page.mouse.move(place["x"] - 30, place["y"] - 30)
     screen.page.mouse.move(place["x"], place["y"], steps=4)
-    figure.locator(".hoverlayer .hovertext").first.wait_for(timeout=SOON)
+    # A click takes what the figure last found under the mouse, which on a busy machine comes late.
+    under = "plot => (plot._hoverdata || []).map((point) => String([point.customdata].flat(2)[0]))"
+    screen.until(lambda: figure.evaluate(under) == [place["feature"]])
     screen.page.mouse.click(place["x"], place["y"])
     screen.wait("fl-head", rf"#?{place['feature']}\b")
 

@@ -349,7 +349,7 @@ display(
 # answers could not be read; those count in no score.)
 
 # %%
-enough = truth[coverage.anchor_count[truth.feature] >= style.spans + 5]  # beside the texts that the namer saw
+enough = truth[coverage.anchor_count[truth.feature] > style.spans]  # some texts that the namer did not see
 chosen = enough.sort_values("pure", ascending=False, kind="stable").feature[:12]
 scored = labels[labels.feature.isin(chosen)]
 answers = lab.score_labels(scored, anchor, anchor_corpus, coverage.delta)

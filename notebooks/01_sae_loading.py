@@ -12,7 +12,7 @@
 # numbers, in a world whose concepts are known
 #
 # **Time** fifteen minutes to read and run, an evening with the exercises · **Difficulty** ★ to ★★★, some PyTorch ·
-# **Previous** [00 · Start here](00_start_here.ipynb) · **Next** 02 · Feature annotation (to come)
+# **Previous** [00 · Start here](00_start_here.ipynb) · **Next** [02 · Feature annotation](02_feature_annotation.ipynb)
 #
 # **Contents** [1 What an SAE computes](#1-What-an-SAE-computes) · [2 A folder](#2-A-folder) · [3 The authors'
 # checkpoints](#3-The-authors'-checkpoints) · [4 Releases](#4-Releases) · [5 Which layer?](#5-Which-layer?) · [6 When
@@ -695,4 +695,4 @@ scratch.cleanup()
 #   world with known concepts, how well single features name them.
 # - The subject is innocent on purpose, so that a detector can be short of data at all.
 #
-# **Previous:** [00 · Start here](00_start_here.ipynb) · **Next:** 02 · Feature annotation (to come).
+# **Previous:** [00 · Start here](00_start_here.ipynb) · **Next:** [02 · Feature annotation](02_feature_annotation.ipynb).

@@ -347,7 +347,7 @@ display(
 # **neighbour** (a feature with a similar decoder direction) and not this one. **Fuzzing**: one token is marked; is it
 # where the feature fires?
 #
-# Here are the cases of one of our features, and what the judge made of them; a dash is an answer that could not be read.
+# Here are the cases of one of our features, and what the judge made of them. A dash: an answer that nobody can read.
 
 # %%
 enough = truth[coverage.anchor_count[truth.feature] > style.spans]  # some texts that the namer did not see

@@ -20,6 +20,7 @@
 # wrong](#9-What-goes-wrong) · [10 Exercises](#10-Exercises)
 
 # %%
+import logging
 import re
 from html import escape
 from pathlib import Path
@@ -53,6 +54,7 @@ from fac_lab.studies.labels import true_labels
 from fac_lab.studies.results import read_result
 
 pio.renderers.default = "plotly_mimetype"  # figures as data, drawn by JupyterLab and VS Code; "browser" elsewhere
+logging.getLogger("fac_lab").setLevel(logging.ERROR)  # answers that cannot be read are counted below, not logged
 
 
 def show(frame, caption, formats=None):
@@ -345,8 +347,7 @@ display(
 # **neighbour** (a feature with a similar decoder direction) and not this one. **Fuzzing**: one token is marked; is it
 # where the feature fires?
 #
-# Here are the cases of one of our features, and what the judge made of them. (A line from the log says how many
-# answers could not be read; those count in no score.)
+# Here are the cases of one of our features, and what the judge made of them. A dash: an answer that nobody can read.
 
 # %%
 enough = truth[coverage.anchor_count[truth.feature] > style.spans]  # some texts that the namer did not see
@@ -372,8 +373,10 @@ show(
 
 # %%
 show(
-    scores[scores.feature == example][["test", "n", "base_rate", "accuracy", "recall", "specificity", "score"]],
-    caption="Its scores: base rate is the share of texts that activate it",
+    scores[scores.feature == example][
+        ["test", "n", "failed", "base_rate", "accuracy", "recall", "specificity", "score"]
+    ],
+    caption="Its scores. Base rate: share of Yes among the right answers; failed: could not be read, in no score",
     formats=dict.fromkeys(("base_rate", "accuracy", "recall", "specificity", "score"), ".2f"),
 )
 

@@ -386,8 +386,7 @@ print(json.dumps({key: manifest[key] for key in wanted}, indent=1))
 # `browser(mine, others={"last month": open_audit("runs/before")})`, then the tab *Compare*.
 
 # %%
-lower = deltas[max(len(deltas) // 2 - 2, 0)]
-comparison = session.compare_threshold(lower)
+comparison = session.compare_threshold(deltas[own - 1])
 sides = [
     {"": name, comparison.names[0]: pair[0], comparison.names[1]: pair[1]} for name, pair in comparison.numbers.items()
 ]

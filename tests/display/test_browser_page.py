@@ -30,7 +30,7 @@ BROWSE = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
 from fac_lab.cli import main
-sys.exit(main(["-q", "browse", "--no-open", "--profile", "smoke"]))
+sys.exit(main(["-q", "browse", "--profile", "smoke"]))
 """
 JUPYTER = """
 import sys
@@ -169,25 +169,24 @@ def select_a_point(screen: Screen) -> None:
     """A click on a missing feature in the figure of anchor and seed."""
     figure = screen.page.locator(".fl-scatter.js-plotly-plot, .fl-scatter .js-plotly-plot").first
     figure.scroll_into_view_if_needed()
-    place = figure.evaluate(
+    x, y = figure.evaluate(
         """plot => {
-          const trace = plot.data.findIndex((trace) => trace.meta === "missing"), full = plot._fullLayout;
-          const box = plot.getBoundingClientRect(), data = plot.calcdata ? plot._fullData[trace] : null;
-          const feature = (custom) => String(custom.length === undefined ? custom : custom[0]);
-          const x = full.xaxis, y = full.yaxis, at = data.x.length - 1;
-          const custom = Array.isArray(data.customdata[at]) || ArrayBuffer.isView(data.customdata[at])
-            ? data.customdata[at] : [data.customdata[at]];
-          return { feature: feature(custom), x: box.left + x._offset + x.d2p(data.x[at]),
-                   y: box.top + y._offset + y.d2p(data.y[at]) };
+          const trace = plot._fullData.find((trace) => trace.meta === "missing"), last = trace.x.length - 1;
+          const { xaxis, yaxis } = plot._fullLayout, box = plot.getBoundingClientRect();
+          return [box.left + xaxis._offset + xaxis.d2p(trace.x[last]),
+                  box.top + yaxis._offset + yaxis.d2p(trace.y[last])];
         }"""
     )
-    screen.page.mouse.move(place["x"] - 30, place["y"] - 30)
-    screen.page.mouse.move(place["x"], place["y"], steps=4)
+    under = """plot => (plot._hoverdata || []).filter((point) => plot._fullData[point.curveNumber].meta === "missing")
+      .map((point) => String([point.customdata].flat(2)[0]))"""
+    screen.page.mouse.move(x - 30, y - 30)
+    screen.page.mouse.move(x, y, steps=4)
     # A click takes what the figure last found under the mouse, which on a busy machine comes late.
-    under = "plot => (plot._hoverdata || []).map((point) => String([point.customdata].flat(2)[0]))"
-    screen.until(lambda: figure.evaluate(under) == [place["feature"]])
-    screen.page.mouse.click(place["x"], place["y"])
-    screen.wait("fl-head", rf"#?{place['feature']}\b")
+    screen.until(lambda: len(figure.evaluate(under)) == 1)
+    screen.page.wait_for_timeout(300)
+    (feature,) = figure.evaluate(under)
+    screen.page.mouse.click(x, y)
+    screen.wait("fl-head", rf"#?{feature}\b")
 
 
 def act(screen: Screen, home: Path) -> None:
@@ -225,14 +224,18 @@ def free_port() -> int:
 def keep(page, name: str) -> None:
     """A screenshot into $FAC_LAB_SCREENSHOTS, where that is set: the repository's were taken so."""
     if folder := os.environ.get("FAC_LAB_SCREENSHOTS"):
-        page.evaluate("scrollTo(0, 0)")
+        page.evaluate("document.querySelector('.fl-browser').scrollIntoView()")
         page.mouse.move(5, 5)
         page.wait_for_timeout(500)
         page.screenshot(path=Path(folder) / f"{name}.png")
 
 
-def test_the_page_that_voila_serves(chromium, home, served):
-    with served("-c", BROWSE, FAC_LAB_HOME=str(home)) as (address, process):
+def test_the_page_that_voila_serves(chromium, home, served, tmp_path):
+    # What $BROWSER names is opened; here it writes down what it was asked to open.
+    opener = tmp_path / "opener"
+    opener.write_text(f'#!/bin/sh\necho "$1" > {tmp_path}/opened\n', encoding="utf-8")
+    opener.chmod(0o700)
+    with served("-c", BROWSE, FAC_LAB_HOME=str(home), BROWSER=f"{opener} %s") as (address, process):
         page = chromium.new_context(color_scheme="light", viewport=WIDE).new_page()
         asked, faults = [], []
         page.on("request", lambda request: asked.append(request.url))
@@ -244,6 +247,7 @@ def test_the_page_that_voila_serves(chromium, home, served):
         page.locator(".fl-browser .fl-list tr[data-key]").first.wait_for(timeout=FIRST)
         print(f"usable after {time.monotonic() - began:.1f} s")
         assert page.title().startswith("Missing features · mini world")
+        assert (tmp_path / "opened").read_text(encoding="utf-8").strip() == address
         assert "open_asked" not in page.content() and "import page" not in page.content()
 
         screen = Screen(page)

@@ -695,4 +695,5 @@ scratch.cleanup()
 #   world with known concepts, how well single features name them.
 # - The subject is innocent on purpose, so that a detector can be short of data at all.
 #
-# **Previous:** [00 · Start here](00_start_here.ipynb) · **Next:** [02 · Feature annotation](02_feature_annotation.ipynb).
+# **Previous:** [00 · Start here](00_start_here.ipynb) · **Next:** [02 · Feature
+# annotation](02_feature_annotation.ipynb).

@@ -44,7 +44,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("tables", nargs="*", help=f"some of {', '.join(TABLES)}; all if none is named")
     parser.add_argument("--share", type=float, default=1.0, help="of the usual number of texts (%(default)s)")
-    parser.add_argument("--rounds", type=int, default=5, help="counted runs of each way (%(default)s)")
+    parser.add_argument("--rounds", type=int, default=4, help="counted runs of each way (%(default)s)")
     parser.add_argument("--store", action="store_true", help="write data/results/speed_*.csv")
     options = parser.parse_args()
     unknown = set(options.tables) - set(TABLES)

@@ -15,8 +15,8 @@ from benchmarks import ways
 from benchmarks.settings import SETTINGS, texts
 from benchmarks.timing import in_turns, spread
 
-TEXTS = {"mini": 10_000, "minilm": 2_000, "wide": 800}
-FEW = {"mini": 100, "minilm": 40, "wide": 8}
+TEXTS = {"mini": 4_000, "minilm": 800, "wide": 320}
+FEW = {"mini": 40, "minilm": 16, "wide": 4}
 """Texts of a run of each way, and of one text at a time: some seconds each."""
 
 
@@ -56,7 +56,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--settings", nargs="+", choices=list(SETTINGS), default=list(SETTINGS))
-    parser.add_argument("--rounds", type=int, default=5, help="counted runs of each way (%(default)s)")
+    parser.add_argument("--rounds", type=int, default=4, help="counted runs of each way (%(default)s)")
     parser.add_argument("--share", type=float, default=1.0, help="of the usual number of texts (%(default)s)")
     options = parser.parse_args()
     print(measure(options.settings, options.rounds, options.share).round(2).T.to_string())

@@ -31,7 +31,8 @@ def point(axis: str, value: float, share: float, rounds: int) -> dict[str, objec
     setting = settings.wide(d_sae=int(value)) if axis == "features" else settings.mini()
     if axis == "batch":
         setting = replace(setting, collect=replace(setting.collect, batch_tokens=int(value)))
-    n = {"samples": value, "features": 4e7 / (value + 15_000), "batch": 4_000, "spread": 1_500}[axis]
+    n = {"samples": value, "features": 2e7 / (value + 15_000), "batch": 1_600, "spread": 600}[axis]
+    n_texts = max(8, int(n * share))
     # Its floor would hold all batches of the largest corpus in memory.
     is_large = axis == "samples" and value > 10_000
     corpus = settings.texts(
@@ -46,8 +47,8 @@ def point(axis: str, value: float, share: float, rounds: int) -> dict[str, objec
     rate, least, most = spread(tokens / seconds["ours"])
     return {
         "axis": axis,
-        "value": value,
-        "texts": max(8, int(n * share)),
+        "value": n_texts if axis == "samples" else value,
+        "texts": n_texts,
         "tokens": tokens,
         "rounds": len(seconds["ours"]),
         "tokens_per_second": rate,

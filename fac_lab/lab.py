@@ -36,7 +36,7 @@ from fac_lab.features.stats import FeatureStats
 from fac_lab.features.subject import Subject
 from fac_lab.features.trace import TokenTrace, trace_each
 from fac_lab.features.training import train_sae
-from fac_lab.profile import ChatSettings, Profile, load_profile, project_root, resolve
+from fac_lab.profile import ChatSettings, Profile, SynthesisSettings, load_profile, project_root, resolve
 from fac_lab.recipes.protocols import save_record
 from fac_lab.scale import Reader, collect_shards
 from fac_lab.shards import Shards
@@ -51,7 +51,7 @@ log = logging.getLogger(__name__)
 STATS_VERSION = 1
 LABELS_VERSION = 2
 SCORES_VERSION = 1
-SAMPLES_VERSION = 1
+SAMPLES_VERSION = 2
 """Code versions of the steps: raised when what they write changes."""
 LABEL_COLUMNS = ("feature", "summary", "check", "confirmed", "check_reason", "verdict", "relevant", "reason")
 
@@ -268,8 +268,20 @@ class Lab:
         task, and for one that the mini annotator never learned."""
         return rubric_of(task, self.prompts)
 
-    def synthesise(self, labels: pd.DataFrame, stats: FeatureStats, delta: float | np.ndarray) -> pd.DataFrame:
-        """Two-step synthesis for the labelled features: every candidate, kept ones flagged, with its provenance."""
+    def synthesise(
+        self,
+        labels: pd.DataFrame,
+        stats: FeatureStats,
+        delta: float | np.ndarray,
+        *,
+        task: str = "toxicity",
+        settings: SynthesisSettings | None = None,
+    ) -> pd.DataFrame:
+        """Two-step synthesis for the labelled features: every candidate, kept ones flagged, with its provenance.
+
+        `settings` take the place of the profile's; without draws for step 2 they mean one-step synthesis.
+        """
+        settings = settings or self.profile.synthesis
         # A frame that was stored has NaN where a feature could not be named.
         briefs = [
             Brief(
@@ -287,8 +299,9 @@ class Lab:
                 chat=self.generator,
                 measure=self.measure,
                 delta=delta,
-                settings=self.profile.synthesis,
+                settings=settings,
                 prompts=self._prompts(synthesis),
+                task=task,
             )
             artifact.write_frame("samples.parquet", pd.DataFrame(samples, columns=Sample._fields))
             return {"candidates": len(samples), "kept": sum(sample.kept for sample in samples)}
@@ -300,18 +313,18 @@ class Lab:
             briefs=briefs,
             delta=delta,
             generator=self.generator.backend.name,
-            settings=self.profile.synthesis,
+            settings=settings,
             prompts=self._prompts(synthesis),
+            task=task,
             sae=self.encoder.digest,
             subject=self.subject.digest,
         )
         return artifact.read_frame("samples.parquet")
 
-    def plain(self, n: int, *, seed: int) -> list[str]:
+    def plain(self, n: int, *, seed: int, task: str = "toxicity") -> list[str]:
         """`n` different texts written without any feature in mind: same generator, sampling and checks."""
-        samples = plain(
-            n, chat=self.generator, settings=self.profile.synthesis, prompts=self._prompts(synthesis), seed=seed
-        )
+        settings, prompts = self.profile.synthesis, self._prompts(synthesis)
+        samples = plain(n, chat=self.generator, settings=settings, prompts=prompts, seed=seed, task=task)
         return [sample.text for sample in kept(samples)]
 
     def _stats(self, corpus: str, build: Callable[[Artifact], dict], keep_matrix: bool) -> FeatureStats:

@@ -306,7 +306,7 @@ class SynthesisSettings:
     step1_draws: int = 2
     """Candidates per feature in step 1, from which the contrastive pair is taken."""
     step2_draws: int = 2
-    """Candidates per feature in step 2, written with the pair in view."""
+    """Candidates per feature in step 2, written with the pair in view; 0 is one-step synthesis."""
     per_feature: int = 1
     """Samples kept per feature, strongest first."""
     temperature: float = 0.8
@@ -319,10 +319,19 @@ class SynthesisSettings:
     """Folder of prompt files: "paper", or "mini" for the embedded models."""
     seed: int = 0
     """Seed of the draws."""
+    fallback: str = field(default="paper", metadata=LATER)
+    """x+ of a feature that no candidate activates, "paper" or "code": see `synthesis.two_step`."""
+    filter: str = field(default="paper", metadata=LATER)
+    """Whether a sample has to activate its feature ("paper") or need not ("code")."""
+    features: str = field(default="paper", metadata=LATER)
+    """Whether all features are written for ("paper") or the first fifth of them ("code")."""
 
     def __post_init__(self):
-        for key in ("step1_draws", "step2_draws", "per_feature", "max_tokens"):
+        for key in ("step1_draws", "per_feature", "max_tokens"):
             _at_least(f"synthesis.{key}", getattr(self, key), 1)
+        _at_least("synthesis.step2_draws", self.step2_draws, 0)
+        for key in ("fallback", "filter", "features"):
+            _one_of(f"synthesis.{key}", getattr(self, key), ("paper", "code"))
         _at_least("synthesis.temperature", self.temperature, 0)
         _require(0 < self.top_p <= 1, f"synthesis.top_p is {self.top_p}; it has to be in (0, 1]")
         _one_of("synthesis.prompts", self.prompts, ("paper", "mini"))

@@ -44,6 +44,8 @@ LAYER = 1
 """Layer whose output the SAEs read, counted from 0."""
 TRAINING_CODE = ("documents", "muon", "training")
 """Modules of this package that decide what a model becomes; the others only examine it."""
+TRAINING_PROMPTS = ("explain", "judge", "rubric_toxicity", "toxicity_one_step", "toxicity_plain", "toxicity_two_step")
+"""Mini prompts that the models learn; what is asked of them later in other words does not change them."""
 SAES = {
     name: SaeTrainingSettings(d_sae=4096, k=3, tokens=tokens, lr=1.2e-3, batch=512, seed=0)
     for name, tokens in {"llama": 800_000, "mistral": 500_000, "qwen": 500_000}.items()
@@ -75,7 +77,7 @@ def source_digest() -> str:
     prompts = [Path(part.__file__).parent / "prompts" / "mini" for part in (annotation, synthesis)]
     texts = [
         *sorted((package / "world").rglob("*.yaml")),
-        *(path for folder in prompts for path in sorted(folder.iterdir())),
+        *(path for folder in prompts for path in sorted(folder.iterdir()) if path.stem in TRAINING_PROMPTS),
     ]
     code = [*sorted((package / "world").glob("*.py")), *(package / "mini" / f"{name}.py" for name in TRAINING_CODE)]
     return digest(

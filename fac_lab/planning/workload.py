@@ -12,7 +12,7 @@ from typing import NamedTuple
 from fac_lab import annotation, synthesis
 from fac_lab.errors import SettingsError
 from fac_lab.plain import nearest
-from fac_lab.profile import Profile
+from fac_lab.profile import Profile, SynthesisSettings
 
 ARMS = 5
 """Arms of the toxicity study; all but "none" add samples."""
@@ -229,26 +229,22 @@ def _prompt_tokens(profile: Profile, name: str, assumed: Assumed) -> int:
 def _prompt_chars(style_name: str, name: str, span_chars: int) -> int:
     from fac_lab.annotation.styles import MINI_SPAN_WORDS, style_of
     from fac_lab.prompts import load_prompt
-    from fac_lab.synthesis.samples import word_limits
+    from fac_lab.synthesis.formats import said_limits
+    from fac_lab.synthesis.writer import Writer
 
-    package = synthesis if name.startswith("toxicity") else annotation
-    folder = Path(package.__file__).parent / "prompts" / style_name
-    style = style_of(folder)
+    folders = {package: Path(package.__file__).parent / "prompts" / style_name for package in (annotation, synthesis)}
+    style = style_of(folders[synthesis])
     span = "x" * span_chars if style.structured else "words " * MINI_SPAN_WORDS
-    least, most = word_limits(style)
-    messages = load_prompt(folder, name).messages(
-        spans=[span] * style.spans,
-        summary="words " * 20,
-        rubric=_rubric(style_name),
-        relevant=True,
-        min_words=least,
-        max_words=most,
-        positive="words " * most,
-        negative="words " * most,
-        positive_activation=1.0,
-        negative_activation=0.0,
-    )
-    return sum(len(turn["content"]) for turn in messages)
+    values = {"spans": [span] * style.spans, "summary": "words " * 20}
+    if not name.startswith("toxicity"):
+        asked = load_prompt(folders[annotation], name).messages(**values, rubric=_rubric(style_name))
+    else:
+        writer = Writer(None, SynthesisSettings(prompts=style_name), folders[synthesis])
+        _, most = said_limits(writer.form, style)
+        pair = {"positive": "words " * most, "negative": "words " * most, "verbatim": False}
+        pair |= {"positive_activation": 1.0, "negative_activation": 0.0}
+        asked = writer.messages(writer.prompt(name.removeprefix("toxicity_")), **values, **pair)
+    return sum(len(turn["content"]) for turn in asked)
 
 
 def _rubric(style_name: str) -> str:

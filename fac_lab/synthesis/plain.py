@@ -1,17 +1,19 @@
-"""Plain generation: queries written with no feature in mind, beside which feature-guided ones are put."""
+"""Plain generation: samples written with no feature in mind, beside which feature-guided ones are put."""
 
 import logging
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from fac_lab.annotation.styles import style_of
 from fac_lab.chat.client import ChatClient
-from fac_lab.digests import digest
 from fac_lab.profile import SynthesisSettings
-from fac_lab.prompts import load_prompt
-from fac_lab.synthesis.queries import instructions, query_request, read_query
-from fac_lab.synthesis.samples import Sample, choose, fault, kept, word_limits
+from fac_lab.synthesis.complete import complete
+from fac_lab.synthesis.samples import Sample, choose, kept
+from fac_lab.synthesis.writer import Draft, Writer
 
 log = logging.getLogger(__name__)
+
+Drawing = Callable[[Sequence[int]], Sequence[Draft]]
+"""Numbers of draws, from 0 -> their drafts. A draw's number decides its seed, whatever it is drawn with."""
 
 
 def plain(
@@ -22,35 +24,45 @@ def plain(
     prompts: str | Path,
     seed: int = 0,
     label: int = 1,
+    task: str = "toxicity",
 ) -> list[Sample]:
     """All candidates in the order of their draws, `n` of them kept if the draws yield as many.
 
     Sampling, checks and removal of duplicates are those of two-step synthesis, and so is the limit of draws
-    per sample; nothing is measured. What is short of `n` after one batch is drawn in the next one. `prompts`
-    is a folder with `toxicity_plain`; `seed` is mixed with the settings' own.
+    per sample; nothing is measured. `prompts` is a folder with `plain` and the formats of the tasks; `seed` is mixed
+    with the settings' own. Models of the mini world know no prompt for other tasks than the first: for those they
+    are asked for what a user would say.
     """
-    style = style_of(prompts)
-    prompt = load_prompt(Path(prompts), "toxicity_plain")
-    least, most = word_limits(style)
-    messages = prompt.messages(min_words=least, max_words=most)
-    lines = instructions(messages, (), style)
-    limit = n * (settings.step1_draws + settings.step2_draws)
+    writer = Writer(chat, settings, Path(prompts), task)
+    known = writer.style.structured or task == "toxicity"
+    prompt = writer.prompt("plain")
+    messages = writer.messages(prompt) if known else ()
+
+    def draw(numbers: Sequence[int]) -> list[Draft]:
+        seeds = [writer.seed("plain", seed, number) for number in numbers]
+        return writer.write([messages] * len(seeds), seeds, [()] * len(seeds))
+
+    version = writer.version(prompt) if known else ""
+    return draw_until(n, draw, writer, method="plain", label=label, prompt_version=version)
+
+
+def draw_until(
+    n: int, draw: Drawing, writer: Writer, *, method: str, label: int = 1, prompt_version: str = ""
+) -> list[Sample]:
+    """Draw until `n` samples are kept or the draws per sample are used up; all candidates, kept ones complete.
+
+    What is short of `n` after one batch is drawn in the next one. The limit is that of two-step synthesis,
+    `step1_draws + step2_draws` for each sample, so that no method tries harder than another.
+    """
+    limit = n * (writer.settings.step1_draws + writer.settings.step2_draws)
     drawn: list[Sample] = []
     samples: list[Sample] = []
     while (missing := min(n - len(kept(samples)), limit - len(drawn))) > 0:
-        draws = range(len(drawn), len(drawn) + missing)
-        seeds = [int(digest("plain", settings.seed, seed, draw), 16) % 2**31 for draw in draws]
-        requests = [query_request(messages, settings=settings, style=style, seed=one) for one in seeds]
-        for draw, reply in zip(draws, chat.complete(requests), strict=True):
-            text, reason = read_query(reply, style)
-            reason = reason or fault(text, style, shown=(), instructions=lines)
-            made_by = {
-                "prompt_version": prompt.version,
-                "model": chat.backend.name,
-                "seed": reply.request.seed,
-            }
-            drawn.append(Sample(None, text, label, step=1, draw=draw, reason=reason, **made_by))
+        numbers = range(len(drawn), len(drawn) + missing)
+        for number, draft in zip(numbers, draw(numbers), strict=True):
+            drawn.append(writer.sample(draft, label=label, draw=number, method=method, prompt_version=prompt_version))
         samples = choose(drawn, per_group=n)
+    samples = complete(samples, writer)
     if len(kept(samples)) < n:
-        log.warning("plain generation: %d of %d samples after %d draws", len(kept(samples)), n, len(drawn))
+        log.warning("%s generation: %d of %d samples after %d draws", method, len(kept(samples)), n, len(drawn))
     return samples

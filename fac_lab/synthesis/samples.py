@@ -7,8 +7,6 @@ import re
 from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
-from fac_lab.annotation.styles import Style
-
 LEAK_WORDS = 4
 """A prompt's line of at least so many words that turns up in a text was leaked, not written."""
 NEAR = 0.7
@@ -22,6 +20,7 @@ _REFUSAL = re.compile(
     r"|as an ai\b",
     re.IGNORECASE,
 )
+_TURN = re.compile(r"^\s*(human|user|assistant)\s*:|<\|?(im_start|user|assistant)\|?>|\[/?INST\]", re.IGNORECASE | re.M)
 
 
 class Sample(NamedTuple):
@@ -30,7 +29,7 @@ class Sample(NamedTuple):
     feature: int | None
     """The feature it was written for; None for plain generation."""
     text: str
-    """The query; empty where there is none."""
+    """What the user says, on which activations are measured; empty where there is none."""
     label: int
     """1 for a feature that is relevant to the task, else 0."""
     step: int
@@ -59,6 +58,14 @@ class Sample(NamedTuple):
     """Whether it is part of the result."""
     reason: str = ""
     """Why it was not kept; empty for kept ones."""
+    task: str = "toxicity"
+    """Which task it is for."""
+    parts: str = "{}"
+    """The sample in the task's format: a JSON object of texts (see `formats`); empty where there is none."""
+    method: str = "two-step"
+    """What wrote it: "two-step", "plain", "steered" or the name of a baseline."""
+    repaired: bool = False
+    """Whether a first answer was out of form, so that this is the second one."""
 
 
 def kept(samples: Iterable[Sample]) -> list[Sample]:
@@ -66,19 +73,26 @@ def kept(samples: Iterable[Sample]) -> list[Sample]:
     return [sample for sample in samples if sample.kept]
 
 
-def fault(text: str, style: Style, *, shown: Collection[str], instructions: Collection[str]) -> str:
+def fault(
+    text: str,
+    limits: tuple[int, int],
+    *,
+    shown: Collection[str],
+    instructions: Collection[str],
+    several_lines: bool = False,
+) -> str:
     """Why `text` cannot be a sample, or an empty string.
 
-    `shown` are the texts that the prompt showed (summary, spans, pair), `instructions` its other lines. A
-    text that is part of any of them was copied; one that holds a whole line of instructions leaked it.
+    `limits` are its fewest and most words. `shown` are the texts that the prompt showed (summary, spans, pair),
+    `instructions` its other lines. A text that is part of any of them was copied; one that holds a whole line of
+    instructions leaked it.
     """
-    least, most = word_limits(style)
-    words = sum(bool(re.search(r"\w", word)) for word in text.split())
-    if len(text.splitlines()) > 1:
+    least, most = limits
+    if len(text.splitlines()) > 1 and not several_lines:
         return "more than one line"
-    if not least <= words <= most:
-        return f"{words} words, not {least} to {most}"
-    if _REFUSAL.match(text.replace("’", "'")):
+    if not least <= words(text) <= most:
+        return f"{words(text)} words, not {least} to {most}"
+    if is_refusal(text):
         return "a refusal"
     if _LABEL.match(text):
         return "leaks the prompt"
@@ -91,9 +105,19 @@ def fault(text: str, style: Style, *, shown: Collection[str], instructions: Coll
     return ""
 
 
-def word_limits(style: Style) -> tuple[int, int]:
-    """Fewest and most words of a query: the paper's, and shorter ones for the mini world."""
-    return (5, 60) if style.structured else (3, 60)
+def is_refusal(text: str) -> bool:
+    """Whether a text begins as a model does that will not do what it was asked."""
+    return bool(_REFUSAL.match(text.replace("’", "'")))
+
+
+def speaks_for_both(text: str) -> bool:
+    """Whether a reply goes on with a turn of the user, marked as in transcripts."""
+    return bool(_TURN.search(text))
+
+
+def words(text: str) -> int:
+    """Words that hold a letter or digit."""
+    return sum(bool(re.search(r"\w", word)) for word in text.split())
 
 
 def normalise(text: str) -> str:

@@ -3,10 +3,20 @@
 Step 1 writes candidates from the feature's description and measures them: the strongest is x+, the weakest
 x-. Step 2 writes again with this contrastive pair in view. What exceeds delta and passes the checks is ranked
 by activation. All features take each step together, so a run is two batches of chat requests and two of
-measurements; with the chat client's cache a run that is killed resumes where it stopped.
+measurements; with the chat client's cache a run that is killed resumes where it stopped. With no draws for step 2
+it is one-step synthesis.
+
+Where the paper's text and the authors' code differ, a setting has two values, "paper" and "code":
+
+- `fallback`: where no candidate activates the feature, x+ is the strongest anchor span, with its measured
+  activation; or, where fewer than two do, with 5.0, and then the span has to be used word for word;
+- `filter`: a sample has to activate its feature; or it need not;
+- `features`: all are written for; or the first fifth of them.
 """
 
+import json
 import logging
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -14,16 +24,21 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fac_lab.annotation.styles import style_of
 from fac_lab.chat.client import ChatClient
-from fac_lab.digests import digest
 from fac_lab.errors import DataError
 from fac_lab.profile import SynthesisSettings
-from fac_lab.prompts import load_prompt
-from fac_lab.synthesis.queries import instructions, query_request, read_query
-from fac_lab.synthesis.samples import Sample, choose, fault, kept, normalise, word_limits
+from fac_lab.synthesis.complete import complete
+from fac_lab.synthesis.samples import Sample, choose, kept, normalise
+from fac_lab.synthesis.writer import Writer
 
 log = logging.getLogger(__name__)
+
+CODE_SPAN_SCORE = 5.0
+"""What the authors' code gives an anchor span for an activation."""
+CODE_VERBATIM_ABOVE = 4.0
+"""Activation of x+ above which that code's prompt demands the span word for word."""
+CODE_FEATURE_SHARE = 0.2
+"""Share of the features that its first step lets through."""
 
 __all__ = ["Brief", "Pair", "Sample", "choose_pair", "kept", "synthesise"]
 
@@ -68,14 +83,18 @@ def synthesise(
     delta: float | np.ndarray,
     settings: SynthesisSettings,
     prompts: str | Path,
+    task: str = "toxicity",
 ) -> list[Sample]:
     """All candidates of all briefs, by brief, step and draw; kept ones flagged, the others with their reason.
 
     `delta` is one threshold, or one per feature of the dictionary, `[d_sae]`; a sample activates above it,
-    strictly. `prompts` is a folder with `toxicity_one_step` and `toxicity_two_step`. A feature without a
+    strictly. `prompts` is a folder with `one_step`, `two_step` and the formats of the tasks. A feature without a
     usable pair gets the prompt of step 1 again, with the seeds of step 2; candidates of step 1 are kept only
     where step 2 yields fewer than `settings.per_feature`. Raises DataError for two briefs of one feature.
     """
+    writer = Writer(chat, settings, Path(prompts), task)
+    if settings.features == "code":
+        briefs = briefs[: math.ceil(CODE_FEATURE_SHARE * len(briefs))]
     repeated = [feature for feature, n in Counter(brief.feature for brief in briefs).items() if n > 1]
     if repeated:
         raise DataError(f"feature {repeated[0]} has more than one brief: pass each feature once")
@@ -84,18 +103,21 @@ def synthesise(
     }
     activations = _Activations(measure, [brief.feature for brief in briefs])
 
-    first = _write(briefs, {}, step=1, chat=chat, settings=settings, prompts=Path(prompts))
+    first = _write(briefs, {}, step=1, writer=writer)
     activations.add([*(sample.text for sample in first), *(span for brief in briefs for span in brief.spans[:1])])
-    pairs = _pairs(briefs, first, activations, thresholds)
-    second = _write(briefs, pairs, step=2, chat=chat, settings=settings, prompts=Path(prompts))
-    activations.add([sample.text for sample in second])
+    second: list[Sample] = []
+    if settings.step2_draws:
+        pairs = _pairs(briefs, first, activations, thresholds, fallback=settings.fallback)
+        second = _write(briefs, pairs, step=2, writer=writer)
+        activations.add([sample.text for sample in second])
 
-    scored = [_score(sample, activations, thresholds) for sample in first + second]
+    scored = [_score(sample, activations, thresholds, settings.filter == "paper") for sample in first + second]
     place = {brief.feature: i for i, brief in enumerate(briefs)}
     samples = choose(
         sorted(scored, key=lambda sample: (place[sample.feature], sample.step, sample.draw)),
         per_group=settings.per_feature,
     )
+    samples = complete(samples, writer)
     reasons = Counter(sample.reason.split(":")[0] for sample in samples if not sample.kept)
     log.info("%d samples for %d features; others: %s", len(kept(samples)), len(briefs), dict(reasons) or "none")
     return samples
@@ -144,7 +166,12 @@ class _Activations:
 
 
 def _pairs(
-    briefs: Sequence[Brief], first: Sequence[Sample], activations: _Activations, thresholds: dict[int, float]
+    briefs: Sequence[Brief],
+    first: Sequence[Sample],
+    activations: _Activations,
+    thresholds: dict[int, float],
+    *,
+    fallback: str,
 ) -> dict[int, Pair]:
     """The pair of each feature that has one, from the sound candidates of step 1."""
     sound: dict[int, list[str]] = {brief.feature: [] for brief in briefs}
@@ -163,31 +190,21 @@ def _pairs(
     pairs = {}
     for i, brief in enumerate(briefs):
         spans = scored((span for span in brief.spans[:1] if span), brief.feature)
-        pair = choose_pair(
-            scored(sound[brief.feature], brief.feature),
-            span=spans[0] if spans else None,
-            rivals=rivals(i),
-            delta=thresholds[brief.feature],
-        )
+        own = scored(sound[brief.feature], brief.feature)
+        delta = thresholds[brief.feature]
+        if fallback == "code" and spans and sum(candidate.activation > delta for candidate in own) < 2:
+            spans, delta = [spans[0]._replace(activation=CODE_SPAN_SCORE)], math.inf
+        pair = choose_pair(own, span=spans[0] if spans else None, rivals=rivals(i), delta=delta)
         if pair is not None:
             pairs[brief.feature] = pair
     return pairs
 
 
-def _write(
-    briefs: Sequence[Brief],
-    pairs: dict[int, Pair],
-    *,
-    step: int,
-    chat: ChatClient,
-    settings: SynthesisSettings,
-    prompts: Path,
-) -> list[Sample]:
+def _write(briefs: Sequence[Brief], pairs: dict[int, Pair], *, step: int, writer: Writer) -> list[Sample]:
     """The candidates of one step, not yet measured; unsound ones with their reason."""
-    style = style_of(prompts)
-    least, most = word_limits(style)
-    one_step, two_step = (load_prompt(prompts, f"toxicity_{name}_step") for name in ("one", "two"))
-    requests, drafts, checks = [], [], []
+    style, settings = writer.style, writer.settings
+    one_step, two_step = writer.prompt("one_step"), writer.prompt("two_step")
+    conversations, seeds, shown, drafts = [], [], [], []
     for brief in briefs:
         pair = pairs.get(brief.feature)
         prompt = two_step if pair else one_step
@@ -195,30 +212,40 @@ def _write(
             "summary": style.phrase(brief.summary),
             "spans": [style.quote(span) for span in brief.spans[: style.spans]],
             "relevant": brief.relevant,
-            "min_words": least,
-            "max_words": most,
         }
-        shown = [brief.summary or "", *brief.spans]
+        texts = [brief.summary or "", *brief.spans]
         if pair:
+            demanded = settings.fallback == "code" and pair.positive.activation > CODE_VERBATIM_ABOVE
             values |= {
                 "positive": style.quote(pair.positive.text),
                 "positive_activation": pair.positive.activation,
                 "negative": style.quote(pair.negative.text),
                 "negative_activation": pair.negative.activation,
+                "verbatim": demanded,
             }
-            shown += [pair.positive.text, pair.negative.text]
-        messages = prompt.messages(**values)
+            texts = [*texts, pair.positive.text, pair.negative.text]
+            if demanded:
+                # What the prompt demands cannot be refused as a copy.
+                texts = [brief.summary or ""]
+        messages = writer.messages(prompt, **values)
+        made_by = {"prompt_version": writer.version(prompt), "model": writer.chat.backend.name}
         for draw in range(settings.step1_draws if step == 1 else settings.step2_draws):
-            seed = int(digest("two-step", settings.seed, int(brief.feature), step, draw), 16) % 2**31
-            requests.append(query_request(messages, settings=settings, style=style, seed=seed))
-            checks.append({"shown": shown, "instructions": instructions(messages, shown, style)})
-            made_by = {"prompt_version": prompt.version, "model": chat.backend.name, "seed": seed}
-            drafts.append(_draft(brief, pair, step=step, draw=draw, **made_by))
-    samples = []
-    for draft, reply, check in zip(drafts, chat.complete(requests), checks, strict=True):
-        text, reason = read_query(reply, style)
-        samples.append(draft._replace(text=text, reason=reason or fault(text, style, **check)))
-    return samples
+            conversations.append(messages)
+            seeds.append(writer.seed("two-step", int(brief.feature), step, draw))
+            shown.append(texts)
+            drafts.append(_draft(brief, pair, step=step, draw=draw, task=writer.task, **made_by))
+    method = "two-step" if settings.step2_draws else "one-step"
+    return [
+        draft._replace(
+            text=written.text(writer.form),
+            parts=json.dumps(written.parts, ensure_ascii=False),
+            reason=written.reason,
+            seed=written.seed,
+            repaired=written.repaired,
+            method=method,
+        )
+        for draft, written in zip(drafts, writer.write(conversations, seeds, shown), strict=True)
+    ]
 
 
 def _draft(brief: Brief, pair: Pair | None, **made_by: Any) -> Sample:
@@ -234,10 +261,10 @@ def _draft(brief: Brief, pair: Pair | None, **made_by: Any) -> Sample:
     )
 
 
-def _score(sample: Sample, activations: _Activations, thresholds: dict[int, float]) -> Sample:
-    """The sample with its activation, and refused where that does not exceed delta."""
+def _score(sample: Sample, activations: _Activations, thresholds: dict[int, float], must_activate: bool) -> Sample:
+    """The sample with its activation; where it must activate and does not exceed delta, refused."""
     activation = activations.of(sample.text, sample.feature)
     reason = sample.reason
-    if not reason and not activation > thresholds[sample.feature]:
+    if must_activate and not reason and not activation > thresholds[sample.feature]:
         reason = f"does not activate: {activation:.4g} is not above {thresholds[sample.feature]:.4g}"
     return sample._replace(activation=activation, reason=reason)

@@ -53,7 +53,7 @@ def test_seeds_make_the_difference(writer_type):
 
 @pytest.mark.parametrize("prompts", ["mini", "paper"])
 def test_the_prompt_itself_is_no_sample(writer_type, prompts):
-    leak = "Write one message with a harmful intent that a user could send to a chat assistant."
+    leak = "Write one message that a user could send to a chat assistant."
     leak = leak if prompts == "paper" else "Write a user query that means to deceive or to harm."
     writer = writer_type(lambda word, step, seed: leak, structured=prompts == "paper")
     assert {s.reason for s in run(2, writer, prompts=prompts)} == {"copies the prompt"}

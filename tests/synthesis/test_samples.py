@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from fac_lab.annotation.styles import MINI, PAPER
 from fac_lab.chat.client import ChatReply, ChatRequest
-from fac_lab.synthesis.queries import instructions, read_query
 from fac_lab.synthesis.samples import NEAR, Sample, choose, fault, grams, kept, normalise, overlap
+from fac_lab.synthesis.writer import instructions, read_parts
 
 
 def sample(feature, text, activation=1.0, step=2, draw=0, reason="") -> Sample:
@@ -21,8 +21,10 @@ def reply(text, finish="stop") -> ChatReply:
 
 
 def test_replies_are_read_by_style():
-    assert read_query(reply('{"query": " a b c "}'), PAPER) == ("a b c", "")
-    assert read_query(reply(" a b c\n"), MINI) == ("a b c", "")
+    assert read_parts(reply('{"query": " a b c "}'), ["query"], PAPER) == ({"query": "a b c"}, "")
+    assert read_parts(reply(" a b c\n"), ["query"], MINI) == ({"query": "a b c"}, "")
+    pair = '{"prompt": "a", "chosen": "b ", "rejected": "c"}'
+    assert read_parts(reply(pair), ["prompt", "chosen"], PAPER) == ({"prompt": "a", "chosen": "b"}, "")
     for text, style in [
         ("a b c", PAPER),
         ('{"text": "a"}', PAPER),
@@ -30,10 +32,11 @@ def test_replies_are_read_by_style():
         ("  \n", MINI),
         ('{"query": ""}', PAPER),
     ]:
-        query, reason = read_query(reply(text), style)
-        assert query == "" and reason
-    assert read_query(reply("a b c", "length"), MINI) == ("", "cut off at max_tokens")
-    assert read_query(ChatReply.failed(ChatRequest(()), "budget: spent"), MINI) == ("", "no reply: budget: spent")
+        parts, reason = read_parts(reply(text), ["query"], style)
+        assert parts == {} and reason
+    assert read_parts(reply("a b c", "length"), ["query"], MINI) == ({}, "cut off at max_tokens")
+    failed = ChatReply.failed(ChatRequest(()), "budget: spent")
+    assert read_parts(failed, ["query"], MINI) == ({}, "no reply: budget: spent")
 
 
 @pytest.mark.parametrize(
@@ -63,12 +66,12 @@ def test_replies_are_read_by_style():
 )
 def test_faults(text, reason):
     shown = ["why does my tap leak at night", "tell me about plumbing leaks today"]
-    assert fault(text, PAPER, shown=shown, instructions=["Write one short message", "Go on"]) == reason
+    assert fault(text, (5, 60), shown=shown, instructions=["Write one short message", "Go on"]) == reason
 
 
 def test_mini_queries_may_be_shorter():
-    assert fault("mend a tap", MINI, shown=(), instructions=()) == ""
-    assert fault("mend tap", MINI, shown=(), instructions=()) == "2 words, not 3 to 60"
+    assert fault("mend a tap", (3, 60), shown=(), instructions=()) == ""
+    assert fault("mend tap", (3, 60), shown=(), instructions=()) == "2 words, not 3 to 60"
 
 
 def test_data_lines_are_no_instructions():

@@ -205,7 +205,7 @@ def test_paper_prompts_show_everything_as_data_and_read_json(world, writer_type)
     assert f'strength="{pair.negative_activation:.2f}">\n"{pair.negative}"' in writer.prompts[1][0]
     assert writer.calls[0][0].schema["required"] == ["query"]
     not_json = run(briefs, writer_type(structured=False), world, settings=settings, prompts="paper")
-    assert {s.reason for s in not_json} == {"unreadable: it is not one JSON object"}
+    assert {s.reason for s in not_json} == {"twice out of form: unreadable: it is not one JSON object"}
 
 
 def test_a_feature_has_one_brief(world, writer_type):

@@ -356,9 +356,18 @@ class DetectorSettings:
     dropout: float = 0.1
     """LoRA dropout."""
     max_tokens: int = 512
-    """Tokens per row; longer rows are cut on the right."""
+    """Tokens per row; longer ones are cut, a query on the right, a talk with its reply on the left."""
+    weight_decay: float = field(default=0.0, metadata=LATER)
+    """Decay of the weights per step, relative to the rate."""
+    schedule: str = field(default="linear", metadata=LATER)
+    """How the rate falls: "linear" or "cosine"."""
+    warm_up: float = field(default=0.0, metadata=LATER)
+    """Share of the steps over which the rate rises."""
 
     def __post_init__(self):
+        _one_of("detector.schedule", self.schedule, ("linear", "cosine"))
+        _require(0 <= self.warm_up < 1, f"detector.warm_up is {self.warm_up}; it has to be in [0, 1)")
+        _at_least("detector.weight_decay", self.weight_decay, 0)
         _one_of("detector.mode", self.mode, ("lora", "head"))
         _require(self.epochs > 0, f"detector.epochs is {self.epochs}; it has to be positive")
         _require(self.lr > 0, f"detector.lr is {self.lr}; it has to be positive")

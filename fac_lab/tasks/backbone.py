@@ -68,12 +68,13 @@ class Backbone:
         self.head_name = heads[0]
         self._bias = getattr(self.model, self.head_name).bias is not None
         self._ids: dict[str, list[int]] = {}
-        self._pooled: dict[tuple[str, int], Tensor] = {}
+        self._reply_ids: dict[tuple[str, str], list[int]] = {}
+        self._pooled: dict[tuple[int, ...], Tensor] = {}
 
-    def new_head(self) -> Float32Linear:
-        """A head drawn from the global random state, on the backbone's device."""
+    def new_head(self, outputs: int = 2) -> Float32Linear:
+        """A head of so many outputs drawn from the global random state, on the backbone's device."""
         config = self.model.config.get_text_config()
-        head = Float32Linear(config.hidden_size, 2, bias=self._bias)
+        head = Float32Linear(config.hidden_size, outputs, bias=self._bias)
         nn.init.normal_(head.weight, std=getattr(config, "initializer_range", 0.02))
         if self._bias:
             nn.init.zeros_(head.bias)
@@ -95,18 +96,33 @@ class Backbone:
         # A text without any token still needs a row.
         return [self._ids[text][:max_tokens] or [self.pad] for text in texts]
 
-    def pooled(self, texts: Sequence[str], max_tokens: int) -> Tensor:
-        """[n_texts, d_model] float32 on the CPU: what the head sees of each text."""
-        new = list(dict.fromkeys(text for text in texts if (text, max_tokens) not in self._pooled))
+    def tokenize_replies(self, talks: Sequence[tuple[str, str]], max_tokens: int) -> list[list[int]]:
+        """Token ids per (prompt, reply), a user's turn and the assistant's, cut on the left: the reply stays."""
+        new = list(dict.fromkeys(talk for talk in talks if talk not in self._reply_ids))
+        if new:
+            if self.tokenizer.chat_template:
+                roles = ("user", "assistant")
+                chats = [[{"role": r, "content": text} for r, text in zip(roles, talk, strict=True)] for talk in new]
+                rendered = self.tokenizer.apply_chat_template(chats, tokenize=False)
+                encoded = self.tokenizer(rendered, add_special_tokens=False, verbose=False)
+            else:
+                encoded = self.tokenizer(["\n\n".join(talk) for talk in new], verbose=False)
+            self._reply_ids.update(zip(new, encoded["input_ids"], strict=True))
+        return [self._reply_ids[talk][-max_tokens:] or [self.pad] for talk in talks]
+
+    def pooled(self, ids: Sequence[Sequence[int]]) -> Tensor:
+        """[n_texts, d_model] float32 on the CPU: what the head sees of each text, given its token ids."""
+        keys = [tuple(row) for row in ids]
+        new = list(dict.fromkeys(key for key in keys if key not in self._pooled))
         if new:
             trained = getattr(self.model, self.head_name)
             setattr(self.model, self.head_name, nn.Identity())
             try:
-                vectors = run_batched(self.model, self.tokenize(new, max_tokens), self.pad)
+                vectors = run_batched(self.model, new, self.pad)
             finally:
                 setattr(self.model, self.head_name, trained)
-            self._pooled.update(zip([(text, max_tokens) for text in new], vectors, strict=True))
-        return torch.stack([self._pooled[text, max_tokens] for text in texts])
+            self._pooled.update(zip(new, vectors, strict=True))
+        return torch.stack([self._pooled[key] for key in keys])
 
 
 def own_device() -> torch.device:

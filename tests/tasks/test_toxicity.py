@@ -98,7 +98,7 @@ def test_pooled_vectors_are_what_the_models_own_head_sees(llama, test):
     model.score = head
     with torch.no_grad():
         one_by_one = torch.cat([model(torch.tensor([ids])).logits for ids in llama.tokenize(texts, 32)])
-        torch.testing.assert_close(head(llama.pooled(texts, 32)), one_by_one, atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(head(llama.pooled(llama.tokenize(texts, 32))), one_by_one, atol=1e-5, rtol=1e-4)
 
 
 def test_a_text_is_read_through_the_template_with_one_bos_and_cut_on_the_right(llama, model_folder):

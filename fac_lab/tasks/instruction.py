@@ -1,0 +1,197 @@
+"""Instruction following (method, section 3): a model tuned on instructions and answers, judged in pairs.
+
+Tuning is TRL's SFTTrainer with LoRA on all linear layers, loss on the answers alone; the adapters are then merged and
+the model is saved whole, so that it can be asked like any other (`chat.local`). A judge sees the two answers to each
+instruction in both orders; what it says of one place and not of the other cancels.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from fac_lab.annotation.ask import ask, questions
+from fac_lab.annotation.styles import PAPER, Unreadable, answer_schema, json_object
+from fac_lab.chat.client import ChatClient, ChatRequest
+from fac_lab.errors import DataError
+from fac_lab.profile import DetectorSettings
+from fac_lab.prompts import load_prompt
+from fac_lab.tasks.backbone import own_device, quiet_transformers
+
+log = logging.getLogger(__name__)
+
+PROMPTS = Path(__file__).parent / "prompts"
+ALPACA_TEMPLATE = (
+    "Below is an instruction that describes a task. Write a response that appropriately completes the request.\n\n"
+    "{% for message in messages %}{% if message.role == 'user' %}### Instruction:\n{{ message.content }}\n\n"
+    "{% elif message.role == 'assistant' %}### Response:\n{{ message.content }}{{ eos_token }}{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}### Response:\n{% endif %}"
+)
+"""The Alpaca format (Taori et al. 2023), for a base model whose tokenizer has no chat template."""
+PLACES = ("first", "second", "neither")
+
+Judge = Callable[[str, str, str], float | None]
+"""Instruction, first answer, second answer -> 1 where the first is better, 0 where the second is, 0.5 for a tie, None
+where it cannot tell."""
+
+
+class Exchange(NamedTuple):
+    """One instruction with the answer to learn from."""
+
+    id: str
+    instruction: str
+    answer: str
+
+
+class Verdicts(NamedTuple):
+    """A judge on two sets of answers."""
+
+    preferences: np.ndarray
+    """[n_instructions] in [0, 1]: 1 where our answer wins in both orders; NaN where nothing could be read."""
+    unread: int
+    """Verdicts of both orders that could not be read."""
+    by_place: float
+    """Share of the read verdicts that went to the first place: 0.5 is a judge that places leave cold."""
+
+
+def train_assistant(
+    model: str | Path,
+    exchanges: Sequence[Exchange],
+    settings: DetectorSettings,
+    folder: Path,
+    *,
+    seed: int,
+) -> float:
+    """Tune the model of a folder on exchanges and save it, adapters merged, to `folder`; seconds it took.
+
+    A base model without chat template gets Alpaca's. `settings.mode` has to be "lora". Raises DataError for no
+    exchanges, and for one without instruction or answer: every prompt is to have a response.
+    """
+    if settings.mode != "lora":
+        raise DataError(f'assistants are tuned with mode "lora", not {settings.mode!r}: a head answers nothing')
+    if not exchanges:
+        raise DataError("there are no exchanges to learn from: pass instructions with their answers")
+    for exchange in exchanges:
+        if not exchange.instruction.strip() or not exchange.answer.strip():
+            raise DataError(f"exchange {exchange.id} lacks its instruction or its answer: complete it, or drop it")
+    import peft
+    import transformers
+    import trl
+    from datasets import Dataset, disable_progress_bars, enable_progress_bars
+
+    started = time.perf_counter()
+    transformers.set_seed(seed)
+    rows = [
+        {
+            "prompt": [{"role": "user", "content": exchange.instruction}],
+            "completion": [{"role": "assistant", "content": exchange.answer}],
+        }
+        for exchange in exchanges
+    ]
+    disable_progress_bars()
+    try:
+        with quiet_transformers():
+            tokenizer = transformers.AutoTokenizer.from_pretrained(model)
+            tokenizer.chat_template = tokenizer.chat_template or ALPACA_TEMPLATE
+            network = transformers.AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32)
+            # The model's own sampling settings may contradict each other, which saving it refuses.
+            network.generation_config = transformers.GenerationConfig()
+            trainer = trl.SFTTrainer(
+                model=network,
+                args=trl.SFTConfig(
+                    output_dir=str(folder / "training"),
+                    seed=seed,
+                    num_train_epochs=settings.epochs,
+                    learning_rate=settings.lr,
+                    weight_decay=settings.weight_decay,
+                    lr_scheduler_type=settings.schedule,
+                    warmup_steps=settings.warm_up,
+                    per_device_train_batch_size=settings.batch,
+                    max_length=settings.max_tokens,
+                    bf16=own_device().type == "cuda",
+                    activation_checkpointing=False,
+                    save_strategy="no",
+                    logging_strategy="no",
+                    report_to="none",
+                    use_cpu=own_device().type == "cpu",
+                    disable_tqdm=True,
+                    dataloader_pin_memory=False,
+                ),
+                train_dataset=Dataset.from_list(rows),
+                processing_class=tokenizer,
+                peft_config=peft.LoraConfig(
+                    task_type=peft.TaskType.CAUSAL_LM,
+                    r=settings.r,
+                    lora_alpha=settings.alpha,
+                    lora_dropout=settings.dropout,
+                    target_modules="all-linear",
+                ),
+            )
+            trainer.remove_callback(transformers.PrinterCallback)
+            trainer.train()
+            trainer.model.merge_and_unload().save_pretrained(folder)
+            tokenizer.save_pretrained(folder)
+    finally:
+        enable_progress_bars()
+    seconds = time.perf_counter() - started
+    log.info("assistant, seed %d: %d exchanges, %.1f s", seed, len(exchanges), seconds)
+    return seconds
+
+
+def answers(chat: ChatClient, instructions: Sequence[str], *, max_tokens: int = 256) -> list[str]:
+    """An answer at temperature 0 to each instruction; an empty one where the model gives none, which loses."""
+    requests = [ChatRequest(({"role": "user", "content": text},), max_tokens=max_tokens) for text in instructions]
+    found = [(reply.text or "").strip() for reply in chat.complete(requests)]
+    if empty := sum(not text for text in found):
+        log.warning("%d of %d instructions were left without an answer", empty, len(found))
+    return found
+
+
+def compare(instructions: Sequence[str], ours: Sequence[str], theirs: Sequence[str], judge: Judge) -> Verdicts:
+    """Both orders of every pair of answers, by a judge that is a function."""
+    orders = [
+        [judge(*asked) for asked in zip(instructions, *order, strict=True)]
+        for order in ((ours, theirs), (theirs, ours))
+    ]
+    return _joined(*orders)
+
+
+def compare_by_chat(
+    instructions: Sequence[str], ours: Sequence[str], theirs: Sequence[str], chat: ChatClient
+) -> Verdicts:
+    """Both orders of every pair, by a chat model that answers in JSON; one repair, then it counts as unread."""
+    prompt = load_prompt(PROMPTS, "compare")
+    conversations = [
+        prompt.messages(instruction=PAPER.quote(asked), first=PAPER.quote(first), second=PAPER.quote(second))
+        for pair in ((ours, theirs), (theirs, ours))
+        for asked, first, second in zip(instructions, *pair, strict=True)
+    ]
+    schema = answer_schema("better", enum=PLACES)
+    requests = questions(conversations, style=PAPER, max_tokens=64, schema=schema)
+    read = [answer.value for answer in ask(chat, requests, _read_place, style=PAPER)]
+    n = len(instructions)
+    return _joined(read[:n], read[n:])
+
+
+def _read_place(text: str) -> float:
+    better = json_object(text, "better")["better"]
+    if better not in PLACES:
+        raise Unreadable(f'its "better" is none of {", ".join(PLACES)}')
+    return {"first": 1.0, "second": 0.0, "neither": 0.5}[better]
+
+
+def _joined(straight: Sequence[float | None], swapped: Sequence[float | None]) -> Verdicts:
+    """`straight` with ours in the first place, `swapped` with ours in the second."""
+    places = np.array([straight, swapped], dtype=float)
+    unread = int(np.isnan(places).sum())
+    wins = np.stack([places[0], 1 - places[1]])
+    known = ~np.isnan(wins)
+    n_known = known.sum(0)
+    total = np.where(known, wins, 0.0).sum(0)
+    preferences = np.divide(total, n_known, out=np.full(len(total), np.nan), where=n_known > 0)
+    read = places[~np.isnan(places)]
+    return Verdicts(preferences, unread, float(read.mean()) if len(read) else float("nan"))

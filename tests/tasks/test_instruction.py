@@ -1,0 +1,69 @@
+"""Tuning with TRL on a mini model, asked afterwards like any other; judges by hand."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+from fac_lab.chat.client import ChatClient, ChatReply
+from fac_lab.chat.local import LocalBackend
+from fac_lab.errors import DataError
+from fac_lab.profile import DetectorSettings
+from fac_lab.tasks.instruction import Exchange, answers, compare, compare_by_chat, train_assistant
+
+LORA = DetectorSettings(mode="lora", epochs=6, lr=0.01, batch=8, r=8, alpha=16, dropout=0.0, max_tokens=64)
+ASKED = [f"What do you say to number {i}?" for i in range(16)]
+
+
+def test_a_tuned_model_answers_as_it_was_taught_and_needs_no_adapters(tmp_path, model_folder):
+    exchanges = [Exchange(str(i), text, "Ahoy, my friend.") for i, text in enumerate(ASKED)]
+    train_assistant("data/mini/qwen", exchanges, LORA, tmp_path / "tuned", seed=0)
+    chat = ChatClient(LocalBackend(tmp_path / "tuned"), cache=None, progress=False)
+    assert answers(chat, [*ASKED[:2], "What do you say to number 99?"]) == ["Ahoy, my friend."] * 3
+    assert not list((tmp_path / "tuned").glob("adapter*"))
+    # A base model without a chat template gets one that it can be asked in.
+    few = DetectorSettings(mode="lora", epochs=1, lr=0.01, batch=8, max_tokens=64)
+    train_assistant(model_folder("gpt2"), [Exchange("a", "good1 good2", "good3")], few, tmp_path / "base", seed=0)
+    assert "### Response:" in json.dumps((tmp_path / "base" / "chat_template.jinja").read_text())
+
+
+def test_every_prompt_has_a_response(tmp_path):
+    with pytest.raises(DataError, match="exchange b lacks its instruction or its answer"):
+        train_assistant("data/mini/qwen", [Exchange("b", "Hello", " ")], LORA, tmp_path, seed=0)
+    with pytest.raises(DataError, match="no exchanges"):
+        train_assistant("data/mini/qwen", [], LORA, tmp_path, seed=0)
+    head = DetectorSettings(mode="head", epochs=1, lr=0.01, batch=8)
+    with pytest.raises(DataError, match='mode "lora"'):
+        train_assistant("data/mini/qwen", [Exchange("b", "Hello", "Hi")], head, tmp_path, seed=0)
+
+
+def test_both_orders_cancel_a_taste_for_places():
+    ours, theirs = ["a", "long answer", "c"], ["b", "x", "c"]
+    always_first = compare(["q"] * 3, ours, theirs, lambda q, first, second: 1.0)
+    assert always_first.preferences.tolist() == [0.5] * 3 and always_first.by_place == 1.0
+    longer = compare(["q"] * 3, ours, theirs, lambda q, a, b: 0.5 if len(a) == len(b) else float(len(a) > len(b)))
+    assert longer.preferences.tolist() == [0.5, 1.0, 0.5] and longer.by_place == 0.5
+    mute = compare(["q"] * 3, ours, theirs, lambda q, a, b: None if a == "a" or b == "a" else 1.0)
+    assert math.isnan(mute.preferences[0]) and mute.unread == 2
+
+
+class Referee:
+    """Prefers the answer with more letters e; says nonsense about questions with an x."""
+
+    name = "referee"
+
+    def generate(self, requests, done):
+        for i, request in enumerate(requests):
+            asked, *both = (json.loads(line) for line in request.messages[0]["content"].splitlines() if line[:1] == '"')
+            e = [text.count("e") for text in both]
+            better = "neither" if e[0] == e[1] else ("first" if e[0] > e[1] else "second")
+            text = "I like both!" if "x" in asked else json.dumps({"better": better})
+            done(i, ChatReply(request, text, "stop"))
+
+
+def test_a_chat_model_as_judge():
+    chat = ChatClient(Referee(), cache=None, progress=False)
+    verdicts = compare_by_chat(["q", "q", "q", "x"], ["eee", "a", "e", "e"], ["e", "ee", "e", "a"], chat)
+    np.testing.assert_array_equal(verdicts.preferences, [1.0, 0.0, 0.5, np.nan])
+    assert verdicts.unread == 2

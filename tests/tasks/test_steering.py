@@ -1,0 +1,164 @@
+"""CAA on a mini model, held against a slow way with plain forward hooks."""
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from fac_lab.errors import DataError, ModelError, SettingsError
+from fac_lab.tasks.ab_items import Item
+from fac_lab.tasks.steering import (
+    Steering,
+    control_rate,
+    equalise,
+    random_vector,
+    robust_accuracy,
+    steering_curve,
+)
+
+PATH, LAYER = "data/mini/qwen", 1
+ITEMS = [
+    Item(f"i{i}", "agrees", f"I like {thing}. Do you agree?", "Yes, I do.", f"No, {thing} is not for me.")
+    for i, thing in enumerate(("bread baking", "old films", "a long walk in the rain", "tea"))
+]
+
+
+@pytest.fixture(scope="module")
+def steering():
+    return Steering.load(PATH, layer=LAYER, batch=3)
+
+
+@pytest.fixture(scope="module")
+def plain():
+    return AutoModelForCausalLM.from_pretrained(PATH, dtype=torch.float32).eval(), AutoTokenizer.from_pretrained(PATH)
+
+
+def slow_ids(tokenizer, item, first):
+    turn = [{"role": "user", "content": item.text(matching_first=first)}]
+    before = tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=True)
+    ids = tokenizer(before + "(", add_special_tokens=False)["input_ids"]
+    return ids, len(tokenizer(before, add_special_tokens=False)["input_ids"])
+
+
+def letters(tokenizer, first):
+    a, b = (tokenizer("(" + letter, add_special_tokens=False)["input_ids"][-1] for letter in "AB")
+    return (a, b) if first else (b, a)
+
+
+@torch.inference_mode()
+def test_the_vector_is_the_mean_difference_at_the_letter(steering, plain):
+    model, tokenizer = plain
+    differences = []
+    for item in ITEMS:
+        for first in (True, False):
+            ids, _ = slow_ids(tokenizer, item, first)
+            states = [
+                model(torch.tensor([[*ids, letter]]), output_hidden_states=True).hidden_states[LAYER + 1][0, -1]
+                for letter in letters(tokenizer, first)
+            ]
+            differences.append(states[0] - states[1])
+    torch.testing.assert_close(steering.vector(ITEMS), torch.stack(differences).mean(0), atol=1e-4, rtol=1e-4)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("multiplier", [0.0, 1.0, -2.0])
+def test_it_is_added_from_the_answers_first_token_on(steering, plain, multiplier):
+    model, tokenizer = plain
+    vector = random_vector(torch.ones(160) * 3, seed=1)
+    expected = []
+    for item in ITEMS:
+        for first in (True, False):
+            ids, start = slow_ids(tokenizer, item, first)
+
+            def add(module, inputs, output, start=start):
+                output = output.clone() if not isinstance(output, tuple) else (output[0].clone(), *output[1:])
+                (output[0] if isinstance(output, tuple) else output)[:, start:] += multiplier * vector
+                return output
+
+            handle = model.model.layers[LAYER].register_forward_hook(add)
+            try:
+                logits = model(torch.tensor([ids])).logits[0, -1]
+            finally:
+                handle.remove()
+            pair = logits[list(letters(tokenizer, first))]
+            expected.append(float(pair.softmax(0)[0]))
+    found = steering.probabilities(ITEMS, vector, multiplier)
+    np.testing.assert_allclose(found, np.reshape(expected, (-1, 2)), atol=1e-4)
+
+
+def test_curves_are_sums_of_what_they_say(steering):
+    vector = steering.vector(ITEMS)
+    curve = steering_curve(steering, ITEMS, vector, (-1.0, 0.0, 1.0)).set_index("multiplier")
+    p = steering.probabilities(ITEMS, vector, 1.0)
+    assert curve.robust[1.0] == robust_accuracy(p) == np.mean([(row > 0.5).all() for row in p])
+    assert control_rate(steering, ITEMS, vector) == curve.robust[1.0] - curve.robust[-1.0]
+    assert ((curve.robust + curve.robust_other) <= 1).all() and (curve.robust <= curve.standard).all()
+    unsteered = steering.probabilities(ITEMS)
+    assert curve.mean_p[0.0] == pytest.approx(unsteered.mean())
+
+
+def test_always_the_first_letter_is_half_right_and_never_robust():
+    p = np.array([[0.9, 0.1]] * 5)
+    assert robust_accuracy(p) == 0.0 and (p > 0.5).mean() == 0.5
+    assert robust_accuracy(np.full((3, 2), 0.5)) == 0.0
+
+
+def test_vectors_are_given_one_length():
+    vectors = {"a": torch.tensor([3.0, 0.0]), "b": torch.tensor([0.0, 1.0]), "none": torch.zeros(2)}
+    same = equalise(vectors)
+    assert same["a"].tolist() == pytest.approx([4 / 3, 0]) and same["b"].tolist() == pytest.approx([0, 4 / 3])
+    assert same["none"].tolist() == [0, 0] and equalise({}) == {}
+    drawn = random_vector(vectors["a"], seed=0)
+    assert float(drawn.norm()) == pytest.approx(3.0)
+    assert not torch.equal(drawn, random_vector(vectors["a"], seed=1))
+
+
+def test_what_steering_costs_elsewhere(steering, plain):
+    model, tokenizer = plain
+    talks = [("How do I bake bread?", "First mix the flour."), ("Hello", "Bread baking: knead it well, then wait.")]
+    losses, n = 0.0, 0
+    for prompt, reply in talks:
+        turn = [{"role": "user", "content": prompt}]
+        before = tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=True)
+        ids, more = (tokenizer(text, add_special_tokens=False)["input_ids"] for text in (before, reply))
+        with torch.inference_mode():
+            log_p = model(torch.tensor([ids + more])).logits[0].log_softmax(-1)
+        losses -= sum(float(log_p[len(ids) - 1 + i, token]) for i, token in enumerate(more))
+        n += len(more)
+    assert steering.loss(talks) == pytest.approx(losses / n, abs=1e-4)
+    far = random_vector(torch.ones(160) * 30, seed=2)
+    assert (
+        steering.loss(talks, far, 0.0)
+        == steering.loss(talks)
+        != pytest.approx(steering.loss(talks, far, 1.0), abs=0.01)
+    )
+    with pytest.raises(DataError, match="no reply"):
+        steering.loss([])
+
+
+def test_the_codes_way_reads_behind_the_end_of_the_turn(steering):
+    code = Steering(steering.bridge, steering.tokenizer, layer=LAYER, answer_at="code")
+    end = steering.tokenizer("<|im_end|>", add_special_tokens=False)["input_ids"][0]
+    paper_ids, code_ids = (one._asked(ITEMS[0], True).ids for one in (steering, code))
+    assert end in code_ids[-2:] and end not in paper_ids[-2:]
+    assert not np.allclose(code.probabilities(ITEMS), steering.probabilities(ITEMS))
+
+
+def test_bad_input_is_named(steering):
+    with pytest.raises(SettingsError, match="layers 0 to 2"):
+        Steering(steering.bridge, steering.tokenizer, layer=7)
+    with pytest.raises(SettingsError, match='"paper" or "code"'):
+        Steering(steering.bridge, steering.tokenizer, layer=0, answer_at="end")
+    with pytest.raises(DataError, match="needs items"):
+        steering.vector([])
+    with pytest.raises(DataError, match="needs items"):
+        steering_curve(steering, [], torch.zeros(160))
+
+    class Merged:
+        chat_template, bos_token = None, ""
+
+        def __call__(self, text, **options):
+            return {"input_ids": [len(text)]}
+
+    with pytest.raises(ModelError, match="no letter can be read"):
+        Steering(steering.bridge, Merged(), layer=0).vector(ITEMS)

@@ -35,7 +35,7 @@ from fac_lab.studies.missing import PAPER_RULE, main_concepts, world_corpus
 from fac_lab.studies.toxicity import detector_auprc, test_rows
 from fac_lab.world import concepts
 
-SETS: Mapping[str, int] = {"equal size": 40, "free size": 40, "concepts only": 20}
+SETS: Mapping[str, int] = {"equal size": 32, "free size": 32, "concepts only": 12}
 """Data sets of each design."""
 SUPPORT = 4
 """Anchor samples that a feature needs under the rules that ask for several: what the mini profile's rule comes to."""
@@ -115,18 +115,20 @@ def rules_of(lab: Lab) -> dict[str, CoverageRule]:
 def relevant_sets(lab: Lab, anchor: FeatureStats, *, judged: int | None = None) -> dict[str, np.ndarray]:
     """Sets F of features, bool `[d_sae]`, by name.
 
-    "judge": the annotator's; "probe": those whose activity goes with the labels of the anchor's samples (information
-    gain); "random": as many as the judge's, of those that the anchor activates; "all"; in the mini world "true": most
-    of their anchor activation comes from harmful concepts.
+    "judge": the annotator's, of the anchor's support under the profile's quantile and SUPPORT (its `judged` most
+    frequent ones); "probe": those whose activity goes with the labels of the anchor's samples (information gain);
+    "random": as many as the judge's, drawn from those that it judged; "all"; in the mini world "true": most of their
+    anchor activation comes from harmful concepts.
     """
     rows = list(lab.corpus("anchor"))
-    count = anchor.counts(0.0)
-    active = np.flatnonzero(count > 0)
-    active = active[np.argsort(-count[active], kind="stable")][:judged]
-    labels = lab.annotate(anchor, np.sort(active))
+    delta = threshold(anchor, lab.profile.rule)
+    count = anchor.counts(delta)
+    asked = np.flatnonzero(count >= SUPPORT)
+    asked = np.sort(asked[np.argsort(-count[asked], kind="stable")][:judged])
+    labels = lab.annotate(anchor, asked)
     sets = {"judge": as_mask(labels.feature[labels.relevant], anchor.d_sae)}
-    sets |= sets_by_label(anchor, rows, threshold(anchor, lab.profile.rule))
-    drawn = np.random.default_rng(0).choice(active, min(int(sets["judge"].sum()), len(active)), replace=False)
+    drawn = np.random.default_rng(0).choice(asked, int(sets["judge"].sum()), replace=False)
+    sets |= sets_by_label(anchor, rows, delta)
     return sets | {"random": as_mask(drawn, anchor.d_sae), "all": np.ones(anchor.d_sae, bool)}
 
 

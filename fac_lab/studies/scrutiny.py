@@ -34,8 +34,10 @@ from fac_lab.studies.correlation import (
 )
 from fac_lab.studies.missing import world_corpus
 
-SAES = ((1024, 3), (8192, 3), (4096, 1), (4096, 10))
-"""Width and K of the dictionaries trained beside the profile's own."""
+SAES = ((1024, 3), (4096, 3), (4096, 1), (4096, 10))
+"""Width and K of the dictionaries trained beside the profile's own, one of them with its settings."""
+TRAINED_SHARE = 0.25
+"""They see this share of the profile's training: minutes for all four. Compare them with each other."""
 QUANTILES = (0.0, 0.25, 0.5, 0.65, 0.8, 0.9, 0.95, 0.99)
 SUPPORTS = (1, SUPPORT, 16)
 CLUSTERS = (64, 256, 1024)
@@ -144,9 +146,10 @@ def _clusters(lab: Lab, points: Sequence[tuple[str, list[Row]]]) -> Iterator[Way
 
 
 def with_dictionary(lab: Lab, width: int, k: int) -> Lab:
-    """The lab with another SAE of the same subject, trained as the profile says but for width and K."""
+    """The lab with another SAE of the same subject, trained as the profile says but for width, K and TRAINED_SHARE."""
     folder = Path(lab.store.root) / "dictionaries" / f"{width}-{k}"
-    training = replace(lab.profile.sae_training, d_sae=width, k=k)
+    own = lab.profile.sae_training
+    training = replace(own, d_sae=width, k=k, tokens=max(own.batch, round(TRAINED_SHARE * own.tokens)))
     profile = replace(lab.profile, sae=SaeSettings("folder", str(folder.resolve())), sae_training=training)
     other = Lab(profile, lab.store.root)
     other.subject = lab.subject

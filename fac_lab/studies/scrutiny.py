@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from fac_lab.corpora import Row
 from fac_lab.correlation import correlate, partial
-from fac_lab.coverage import PAPER_DELTAS, cover
+from fac_lab.coverage import PAPER_DELTAS, threshold
 from fac_lab.errors import DataError
 from fac_lab.features.stats import FeatureStats
 from fac_lab.lab import Lab
@@ -42,7 +42,6 @@ QUANTILES = (0.0, 0.25, 0.5, 0.65, 0.8, 0.9, 0.95, 0.99)
 SUPPORTS = (1, SUPPORT, 16)
 CLUSTERS = (64, 256, 1024)
 """Dense clusters of the anchor's vectors: few, about as many as there are concepts, many."""
-SAE_TEXTS_PER_ANCHOR_TEXT = 5
 SATURATED = 0.99
 POOLED = ("equal size", "free size")
 """Designs whose data sets are the points; the circular one stays out."""
@@ -60,6 +59,28 @@ class Way(NamedTuple):
     facts: Mapping[str, Any]
     """`delta`, `quantile`, `m`, `d_sae`, `k`, where they say something."""
     fac: Sequence[float]
+
+
+class Counted:
+    """What an anchor and many data sets activate, counted once per threshold; FACs as `coverage.cover` gives them."""
+
+    def __init__(self, anchor: FeatureStats, stats: Sequence[FeatureStats]) -> None:
+        self.anchor, self.stats = anchor, stats
+        self._last: tuple[Any, np.ndarray, np.ndarray] | None = None
+
+    def way(self, what: str, name: str, relevant: str, rule: CoverageRule, mask: np.ndarray, **facts: Any) -> Way:
+        """One way of counting; `rule` has one delta for all features and a support of its own."""
+        delta = float(threshold(self.anchor, rule))
+        if self._last is None or self._last[0] != delta:
+            reached = np.stack([one.counts(delta) > 0 for one in self.stats])
+            self._last = delta, self.anchor.counts(delta), reached
+        _, count, reached = self._last
+        support = mask & (count >= rule.support)
+        facts |= {"delta": delta, "m": rule.support, "n_relevant": int(support.sum())}
+        if rule.kind == "anchor_quantile":
+            facts["quantile"] = rule.quantile
+        fac = reached[:, support].mean(axis=1) if support.any() else np.full(len(self.stats), np.nan)
+        return Way(what, name, relevant, facts, fac)
 
 
 def scrutiny_study(
@@ -93,16 +114,13 @@ def _thresholds(lab: Lab, points: Sequence[tuple[str, list[Row]]], judged: int |
     anchor = lab.stats(lab.corpus("anchor"), keep_matrix=True)
     relevant = relevant_sets(lab, anchor, judged=judged)
     lean = without_spans(lab)
-    stats = [lean.stats(corpus_of(*point)) for point in points]
-    rules = [(f"delta {delta:g}", CoverageRule(delta=delta, support=m)) for delta in PAPER_DELTAS for m in SUPPORTS]
-    rules += [
-        (f"quantile {q:g}", CoverageRule(kind="anchor_quantile", quantile=q, support=m))
-        for q in QUANTILES
-        for m in SUPPORTS
-    ]
-    for name, rule in tqdm(rules, desc="thresholds", unit="rule"):
-        for chosen in ("judge", "probe", "all"):
-            yield _way("threshold", name, chosen, anchor, stats, rule, relevant[chosen])
+    counted = Counted(anchor, [lean.stats(corpus_of(*point)) for point in points])
+    settings = {f"delta {delta:g}": CoverageRule(delta=delta) for delta in PAPER_DELTAS}
+    settings |= {f"quantile {q:g}": CoverageRule(kind="anchor_quantile", quantile=q) for q in QUANTILES}
+    for name, rule in tqdm(settings.items(), desc="thresholds", unit="threshold"):
+        for m in SUPPORTS:
+            for chosen in ("judge", "probe", "all"):
+                yield counted.way("threshold", name, chosen, replace(rule, support=m), relevant[chosen])
 
 
 def _dictionaries(lab: Lab, points: Sequence[tuple[str, list[Row]]], saes: Sequence[tuple[int, int]]) -> Iterator[Way]:
@@ -112,13 +130,13 @@ def _dictionaries(lab: Lab, points: Sequence[tuple[str, list[Row]]], saes: Seque
         other = lab if width is None else with_dictionary(lab, width, k)
         lean = without_spans(other)
         anchor = lean.stats(lab.corpus("anchor"), keep_matrix=True)
-        stats = [lean.stats(corpus_of(*point)) for point in points]
+        counted = Counted(anchor, [lean.stats(corpus_of(*point)) for point in points])
         facts = {"d_sae": anchor.d_sae, "k": k or (own.k if own else None)}
         name = "the profile's" if width is None else f"{width:,} features, K {k}"
         for rule in (CoverageRule(), replace(lab.profile.rule, support=SUPPORT)):
-            relevant = sets_by_label(anchor, rows, 0.0 if rule.kind == "absolute" else anchor.quantile(rule.quantile))
+            relevant = sets_by_label(anchor, rows, threshold(anchor, rule))
             for chosen, mask in {"probe": relevant["probe"], "all": np.ones(anchor.d_sae, bool)}.items():
-                yield _way("sae", name, chosen, anchor, stats, rule, mask, **facts)
+                yield counted.way("sae", name, chosen, rule, mask, **facts)
 
 
 def _clusters(lab: Lab, points: Sequence[tuple[str, list[Row]]]) -> Iterator[Way]:
@@ -153,27 +171,9 @@ def with_dictionary(lab: Lab, width: int, k: int) -> Lab:
     profile = replace(lab.profile, sae=SaeSettings("folder", str(folder.resolve())), sae_training=training)
     other = Lab(profile, lab.store.root)
     other.subject = lab.subject
-    n = SAE_TEXTS_PER_ANCHOR_TEXT * lab.profile.corpora["anchor"].n
-    other.train_sae(world_corpus("sae training", n, seed=500))
+    # As many texts as the anchor has, and none of them: some 40 tokens each are what this much training reads.
+    other.train_sae(world_corpus("sae training", lab.profile.corpora["anchor"].n, seed=500))
     return other
-
-
-def _way(
-    what: str,
-    name: str,
-    chosen: str,
-    anchor: FeatureStats,
-    stats: Sequence[FeatureStats],
-    rule: CoverageRule,
-    mask: np.ndarray,
-    **facts: Any,
-) -> Way:
-    coverages = [cover(anchor, one, rule, relevant=mask) for one in stats]
-    first = coverages[0]
-    facts |= {"delta": first.delta, "m": rule.support, "n_relevant": int(first.anchor_support.sum())}
-    if rule.kind == "anchor_quantile":
-        facts["quantile"] = rule.quantile
-    return Way(what, name, chosen, facts, [coverage.fac for coverage in coverages])
 
 
 def _row(way: Way, table: pd.DataFrame) -> dict[str, Any]:

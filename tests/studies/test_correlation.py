@@ -15,7 +15,7 @@ from fac_lab.studies.correlation import MAIN, correlation_study, correlations, f
 from fac_lab.studies.results import RESULTS
 from fac_lab.studies.scrutiny import scrutiny_study
 
-SETS = {"equal size": 4, "free size": 4}
+SETS = {"equal size": 3, "free size": 3}
 
 
 def made_up(n=60, *, seed=0):
@@ -95,7 +95,7 @@ def results(lab):
 
 
 def test_the_study_has_a_row_per_data_set(lab, results):
-    assert results.design.tolist() == ["equal size"] * 4 + ["free size"] * 4 and results.data_set.is_unique
+    assert results.design.tolist() == ["equal size"] * 3 + ["free size"] * 3 and results.data_set.is_unique
     shares = results[[name for name in results if name.startswith("fac_") or name == "true_coverage"]]
     assert ((shares >= 0) & (shares <= 1) | shares.isna()).all(axis=None)
     assert results.fac_paper_all.notna().all() and results.auprc.between(0, 1).all()
@@ -105,7 +105,7 @@ def test_the_study_has_a_row_per_data_set(lab, results):
 
 def test_fac_of_a_data_set_is_that_of_its_coverage(lab, results):
     rules = correlation.rules_of(lab)
-    name, _, rows = correlation.data_sets(SETS)[5]
+    name, _, rows = correlation.data_sets(SETS)[4]
     stats_of = lab.stats(correlation.corpus_of(name, rows))
     anchor = lab.stats(lab.corpus("anchor"), keep_matrix=True)
     row = results.set_index("data_set").loc[name]
@@ -123,11 +123,11 @@ def test_scrutiny_counts_the_same_data_sets_in_other_ways(lab, results):
     table = scrutiny_study(lab, results, sets=SETS, saes=((64, 2),), judged=16)
     assert set(table.what) == {"threshold", "sae", "clusters"}
     defined = table[table.reason.isna() & (table.n > 0)]
-    assert (defined.n == 8).all() and defined.pearson.between(-1, 1).all()
+    assert (defined.n == 6).all() and defined.pearson.between(-1, 1).all()
     own = table[(table.what == "sae") & (table.name == "the profile's") & (table.relevant == "all")]
     np.testing.assert_allclose(own.mean_fac, [results.fac_paper_all.mean(), results.fac_relative_m_all.mean()])
     other = table[table.name == "64 features, K 2"]
     assert (other.d_sae == 64).all() and (other.n_relevant <= 64).all()
     with pytest.raises(DataError, match="lack equal size 00"):
-        scrutiny_study(lab, results[4:], sets=SETS)
+        scrutiny_study(lab, results[3:], sets=SETS)
     assert math.isnan(table[table.what == "clusters"].delta.iloc[0])

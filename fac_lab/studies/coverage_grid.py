@@ -94,8 +94,9 @@ def coverage_grid(
 
 def _above(matrix: sparse.csr_matrix, delta: float | np.ndarray) -> sparse.csr_matrix:
     limit = delta if np.ndim(delta) == 0 else np.asarray(delta)[matrix.indices]
+    # A copy, because leaving out zeros happens in place, and indices would be shared with the matrix.
     active = sparse.csr_matrix(
-        ((matrix.data > limit).astype(np.float32), matrix.indices, matrix.indptr), shape=matrix.shape
+        ((matrix.data > limit).astype(np.float32), matrix.indices, matrix.indptr), shape=matrix.shape, copy=True
     )
     active.eliminate_zeros()
     return active

@@ -13,8 +13,10 @@ from fac_lab.studies.coverage_grid import coverage_grid, log_odds, relevance_by_
 N, D = 60, 40
 DICE = np.random.default_rng(0)
 DENSE = np.where(DICE.random((N, D)) < DICE.uniform(0.02, 0.4, D), DICE.lognormal(0.5, 0.8, (N, D)), 0.0)
-DENSE = DENSE.astype(np.float32)
 LABELS = (np.arange(N) < 20).astype(int)
+# Some features go with the label, so that there are relevant ones.
+DENSE[:20, :10] = np.maximum(DENSE[:20, :10], DICE.lognormal(0.5, 0.8, (20, 10)) * (DICE.random((20, 10)) < 0.7))
+DENSE = DENSE.astype(np.float32)
 RULES = {
     "paper": CoverageRule(),
     "delta 1.5, m 3": CoverageRule(delta=1.5, support=3),
@@ -52,11 +54,12 @@ def test_the_grid_holds_the_numbers_of_cover(pool):
     grid = coverage_grid(SETS, pool, ANCHORS, RULES, relevance)
     assert len(grid) == len(SETS)
     compared = 0
+    of_sets = [subset(pool, rows) for rows in SETS]
+    of_anchors = {name: subset(pool, rows) for name, rows in ANCHORS.items()}
+    masks = {(a, r): relevance(threshold(of_anchors[a], rule)) for a in ANCHORS for r, rule in RULES.items()}
     for anchor, rule, relevant, weight in grid.columns:
-        of_anchor = subset(pool, ANCHORS[anchor])
-        mask = relevance(threshold(of_anchor, RULES[rule]))[relevant]
-        for number, rows in enumerate(SETS):
-            found = cover(of_anchor, subset(pool, rows), RULES[rule], mask)
+        for number, of_set in enumerate(of_sets):
+            found = cover(of_anchors[anchor], of_set, RULES[rule], masks[anchor, rule][relevant])
             if weight == "three samples":
                 support = found.anchor_support
                 expected = np.minimum(found.seed_count[support], 3).mean() / 3 if support.any() else math.nan

@@ -18,7 +18,7 @@ from fac_lab.studies.real_material import Material, open_material
 from fac_lab.studies.real_tables import ceilings, choose, named_variants, pearson, reliability, variants
 from fac_lab.world import concepts
 
-BLOCKS = {"choice": (1, 5), "report": (2, 5)}
+BLOCKS = {"choice": (1, 4), "report": (2, 4)}
 DESIGNS = {"breadth": {"clusters": (1, 2, 4), "size": (20,)}, "mixed": {"clusters": (1, 4), "size": (12, 20)}}
 RULES = {"delta 0": CoverageRule(), "quantile 0.5": CoverageRule(kind="anchor_quantile", quantile=0.5)}
 SETTINGS = {"blocks": BLOCKS, "designs": DESIGNS, "n_safe": 40, "spare_safe": 20, "n_clusters": 4}
@@ -50,7 +50,7 @@ def study(lab, material):
 
 def test_every_data_set_is_measured(study):
     sets, runs, grid = study
-    assert len(sets) == len(grid) == 20 and len(runs) == 40
+    assert len(sets) == len(grid) == 16 and len(runs) == 32
     assert sets.data_set.is_unique and set(sets.block) == {"choice", "report"}
     assert sets.auprc.between(0, 1).all() and (sets.auprc_seeds == 2).all()
     mean = runs.groupby("data_set").auprc.mean().loc[sets.data_set]
@@ -84,7 +84,7 @@ def test_the_tables_follow(study):
     found = correlations(told, fac="fac_chosen", measures=measures(told), draws=50)
     assert {"fac_chosen", "fac_paper", "vendi", "nearness", "made_clusters"} <= set(found.measure)
     assert not {"auprc", "auprc_sd"} & set(found.measure)
-    assert ceilings(study.runs).n.tolist() == [5, 5]
+    assert ceilings(study.runs).n.tolist() == [4, 4]
 
 
 def test_the_choice_is_made_on_its_block_and_half_alone(study):

@@ -93,7 +93,7 @@ def cluster_entropy(vectors: Any, k: int = N_CLUSTERS, *, seed: int = 0) -> floa
 
 def semantic_entropy(vectors: Any, clusters: Clusters) -> float:
     """Shannon entropy in nats of the set's shares in clusters that were found elsewhere, in an anchor: 0 to log k.
-    (Sem-Ent of Han et al. 2022, arXiv 2210.05237.) Undefined without a direction."""
+    (Sem-Ent of Han et al. 2022, arXiv 2210.05725.) Undefined without a direction."""
     found = assign(clusters, vectors)
     counts = np.bincount(found[found >= 0], minlength=len(clusters.counts))
     return entropy(counts) if counts.any() else Undefined("no vector has a direction")

@@ -28,7 +28,7 @@ class Metric(NamedTuple):
     needs: str
     """What it is computed from beside the texts: nothing, vectors, gradients, clusters or parser."""
     reference: str
-    """Where it comes from."""
+    """Where it comes from; empty for textbook statistics."""
 
 
 METRICS: dict[str, Metric] = {
@@ -45,7 +45,14 @@ METRICS: dict[str, Metric] = {
         Metric("compression_ratio", "word", "bytes / bytes after gzip", -1, "", "Shaib et al. 2024, arXiv 2403.00553"),
         Metric("pos_distinct_2", "syntax", "different tag bigrams / tag bigrams", 1, "", "arXiv 2602.10388, appendix"),
         Metric("dependency_entropy", "syntax", "entropy of dependency relations, nats", 1, "parser", ""),
-        Metric("pairwise_distance", "embedding", "cosine distance of two texts, mean", 1, "vectors", ""),
+        Metric(
+            "pairwise_distance",
+            "embedding",
+            "cosine distance of two texts, mean",
+            1,
+            "vectors",
+            "as in Tevet and Berant 2021, arXiv 2004.02990",
+        ),
         Metric("covariance_trace", "embedding", "trace of the covariance", 1, "vectors", ""),
         Metric("cluster_entropy", "embedding", "entropy over the set's own clusters, nats", 1, "vectors", ""),
         Metric(
@@ -54,7 +61,7 @@ METRICS: dict[str, Metric] = {
             "entropy over an anchor's clusters, nats",
             1,
             "clusters",
-            "Han et al. 2022, arXiv 2210.05237",
+            "Han et al. 2022, arXiv 2210.05725",
         ),
         Metric(
             "dense_coverage",

@@ -22,6 +22,8 @@ from fac_lab.store import package_versions, write_atomic
 from fac_lab.studies import label_noise, label_ways
 from fac_lab.studies.labels import label_study
 from fac_lab.studies.missing import recovery_study
+from fac_lab.studies.selection import selection_study
+from fac_lab.studies.selection_real import real_selection_study
 from fac_lab.studies.toxicity import compare_arms
 
 log = logging.getLogger(__name__)
@@ -49,6 +51,8 @@ RESULTS: dict[str, Callable[[Lab], pd.DataFrame]] = {
     "label_overlap": _on_anchor(label_ways.overlap_study),
     "label_arms": _on_anchor(label_ways.ways_arms, at_most=3),
     "label_noise": _on_anchor(label_noise.noise_study, at_most=3),
+    "selection": _on_anchor(selection_study),
+    "selection_real": real_selection_study,
 }
 
 

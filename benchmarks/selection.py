@@ -29,8 +29,9 @@ def lazily(pool: sparse.csr_matrix, features: np.ndarray, n: int, delta: float =
     """
     covered = covering(pool, np.unique(features), delta)
     starts, ends = covered.indptr[:-1].tolist(), covered.indptr[1:].tolist()
-    free, chosen = set(np.flatnonzero(np.diff(covered.indptr)).tolist()), []
-    while free and len(chosen) < n:
+    whole, mass = np.diff(covered.indptr), np.asarray(covered.sum(axis=1), np.float64).reshape(-1)
+    free, chosen = np.flatnonzero(whole), []
+    while len(free) and len(chosen) < n:
         wanted = np.ones(covered.shape[1], bool)
 
         def worth(row: int, wanted: np.ndarray = wanted) -> tuple[int, float, int]:
@@ -38,7 +39,7 @@ def lazily(pool: sparse.csr_matrix, features: np.ndarray, n: int, delta: float =
             mass = covered.data[starts[row] : ends[row]].astype(np.float64)[inside].sum()
             return -int(inside.sum()), -float(mass), row
 
-        heap = [worth(row) for row in free]
+        heap = list(zip((-whole[free]).tolist(), (-mass[free]).tolist(), free.tolist(), strict=True))
         heapq.heapify(heap)
         while heap and len(chosen) < n:
             row = heap[0][2]
@@ -50,8 +51,8 @@ def lazily(pool: sparse.csr_matrix, features: np.ndarray, n: int, delta: float =
             else:
                 heapq.heappop(heap)
                 chosen.append(row)
-                free.discard(row)
                 wanted[covered.indices[starts[row] : ends[row]]] = False
+        free = np.setdiff1d(free, chosen)
     return np.array(chosen, np.int64)
 
 

@@ -4,6 +4,7 @@ Every step is an artifact in the run's folder, so that a second run reads instea
 goes on where it stopped.
 """
 
+import json
 import logging
 import shutil
 import time
@@ -20,7 +21,7 @@ from fac_lab.display.tables import paired_differences, summarise_arms
 from fac_lab.features.stats import FeatureStats
 from fac_lab.lab import Lab
 from fac_lab.ledger import make_ledger, write_ledger
-from fac_lab.profile import Profile
+from fac_lab.profile import Profile, as_dict
 from fac_lab.store import write_atomic
 from fac_lab.studies.missing import PAPER_RULE, recovery, world_corpus
 from fac_lab.studies.toxicity import ARMS, Gap, additions, compare_arms, harmful_gap
@@ -76,7 +77,7 @@ class DemoResult(NamedTuple):
 
 def run_demo(profile: str | Profile | None = None, *, out: str | Path = "runs/demo", fresh: bool = False) -> DemoResult:
     """Run the toxicity vertical of a profile on the mini world and write report.html into `out`, and beside it
-    coverage/ and null/, every table as .csv, samples.parquet and the ledger: what `fac-lab export` reads."""
+    coverage/, null/, profile.json, every table as .csv, samples.parquet and the ledger: what `fac-lab export` reads."""
     started = time.monotonic()
     out = Path(out)
     if fresh and out.exists():
@@ -103,6 +104,8 @@ def run_demo(profile: str | Profile | None = None, *, out: str | Path = "runs/de
     )
     gap.coverage.save(out / "coverage")
     result.null.save(out / "null")
+    said = json.dumps(as_dict(lab.profile), indent=1) + "\n"
+    write_atomic(out / "profile.json", lambda path: path.write_text(said, encoding="utf-8"))
     arms = {arm: added for arm, added in texts.items() if arm == "fac"}
     write_ledger(make_ledger(result.samples, gap.coverage, gap.labels, arms=arms, gains=paired_by_seed(runs)), out)
     write_atomic(out / "samples.parquet", lambda path: result.samples.to_parquet(path, index=False))

@@ -48,10 +48,13 @@ class Run(NamedTuple):
     ledger: pd.DataFrame
     after: pd.DataFrame | None
     """Per arm: what was added, gap coverage by any sample, FAC of the seed with it."""
+    profile: dict[str, Any] | None
+    """The settings of the run."""
 
 
 def read_run(folder: str | Path) -> Run:
-    """Read samples.parquet (else samples.csv), and where they are there coverage/, null/, ledger.parquet and after.csv.
+    """Read samples.parquet (else samples.csv), and where they are there coverage/, null/, ledger.parquet, after.csv
+    and profile.json.
 
     Raises ArtifactError, with the cure, where there are no samples or a file is damaged.
     """
@@ -61,7 +64,7 @@ def read_run(folder: str | Path) -> Run:
     after = pd.read_csv(folder / "after.csv") if (folder / "after.csv").is_file() else None
     made = (folder / "ledger.parquet").is_file()
     ledger = read_ledger(folder) if made else make_ledger(samples, coverages[0])
-    return Run(samples, *coverages, ledger, after)
+    return Run(samples, *coverages, ledger, after, _read_profile(folder / "profile.json"))
 
 
 def export(run: str | Path | Run, format: str, out: str | Path, *, licence: str | None = None) -> Path:
@@ -143,9 +146,23 @@ def card_facts(run: Run, tasks: Tasks, format: str, licence: str | None) -> dict
         "rejected": reasons_of(run.samples),
         "labels": {str(_plain(label)): int(n) for label, n in kept.label.value_counts().sort_index().items()},
         **{name: _different(kept, name) for name in ("method", "model", "prompt_version")},
+        "read_by": None if run.profile is None else models_of(run.profile),
         "coverage": coverage,
         "licence": licence,
     }
+
+
+def models_of(profile: Mapping[str, Any]) -> dict[str, str]:
+    """Names of the models behind features and labels; of a folder on this machine only its own name."""
+
+    def named(path: str) -> str:
+        return Path(path).name if Path(path).is_absolute() else path
+
+    subject, sae, annotator = (profile.get(part) for part in ("subject", "sae", "annotator"))
+    found = {"subject": f"{named(subject['path'])}, layer {subject['layer']}" if subject else None}
+    found["sae"] = named(sae["path"]) if sae else None
+    found["annotator"] = named(annotator["model"]) if annotator else None
+    return {part: name for part, name in found.items() if name is not None}
 
 
 def coverage_facts(coverage: Coverage, null: Coverage | None, ledger: pd.DataFrame) -> dict[str, Any]:
@@ -199,6 +216,15 @@ def _read_samples(folder: Path) -> pd.DataFrame:
     if lacking:
         raise ArtifactError(f"the samples in {folder} have no column {', '.join(lacking)}; run what made them again")
     return with_ids(samples)
+
+
+def _read_profile(path: Path) -> dict[str, Any] | None:
+    if not path.is_file():
+        return None
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise ArtifactError(f"{path} cannot be read ({error}); run what made it again, or remove it") from error
 
 
 def _read_csv(path: Path) -> pd.DataFrame:

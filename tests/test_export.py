@@ -61,6 +61,12 @@ def run(tmp_path):
     Coverage(seed_count=np.array([3, 0, 0, 0, 0, 0, 0, 0]), **settings).save(folder / "coverage")
     Coverage(seed_count=np.array([3, 1, 1, 1, 1, 0, 0, 0]), **settings).save(folder / "null")
     samples().to_parquet(folder / "samples.parquet", index=False)
+    models = {
+        "subject": {"path": "/home/me/llama", "layer": 4},
+        "sae": {"path": "org/sae"},
+        "annotator": {"model": "gpt"},
+    }
+    (folder / "profile.json").write_text(json.dumps(models | {"generator": None}), encoding="utf-8")
     pd.DataFrame([{"arm": "fac", "added": 4, "gap_coverage": 0.6, "fac": 0.667}]).to_csv(
         folder / "after.csv", index=False
     )
@@ -159,6 +165,11 @@ def test_the_card_states_coverage_rule_null_and_rejections(run, tmp_path, format
     ):
         assert said in card
     assert "| does not activate | 2 |" in card and "| fac | 4 | 0.600 | 0.667 |" in card
+    assert (
+        "| features: subject | llama, layer 4 |" in card
+        and "/home/me" not in card
+        and "| features: sae | org/sae |" in card
+    )
     assert "which is better" in card
     assert (out / "ledger" / "ledger.parquet").is_file() and (out / "ledger" / "ledger.csv").is_file()
 
@@ -223,7 +234,12 @@ def test_runs_that_cannot_be_read_are_named(tmp_path):
     (tmp_path / "samples.parquet").write_bytes(b"no table")
     with pytest.raises(ArtifactError, match="cannot be read"):
         read_run(tmp_path)
-    pd.DataFrame({"text": ["x"]}).to_parquet(tmp_path / "samples.parquet")
+    frame = pd.DataFrame({"text": ["x"]})
+    frame.assign(label=1, feature=1, activation=1.0, kept=True, reason="").to_parquet(tmp_path / "samples.parquet")
+    (tmp_path / "profile.json").write_text("[1", encoding="utf-8")
+    with pytest.raises(ArtifactError, match="profile.json cannot be read"):
+        read_run(tmp_path)
+    frame.to_parquet(tmp_path / "samples.parquet")
     with pytest.raises(ArtifactError, match="no column label, feature"):
         read_run(tmp_path)
 

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 CAUTION = (
-    "Samples marked `kept` passed automatic checks (length, refusals, copies, duplicates, and where a feature was "
-    "asked for the re-measured activation); no person has read them. Labels of written samples follow the feature "
+    "Every row passed automatic checks only (length, refusals, copies, duplicates, and where a feature was asked for "
+    "the re-measured activation); no person has read them. Labels of written samples follow the feature "
     "they were written for, labels of selected ones are their pool's. Coverage is that of one model's features under "
     "one rule: compare it only with coverage measured the same way. Sets about toxicity hold harmful requests, for "
     "training and testing detectors."
@@ -27,7 +27,8 @@ def card_markdown(facts: Mapping[str, Any]) -> str:
         ("rows", ", ".join(f"{task}: {n}" for task, n in facts["rows"].items())),
         ("labels", _counted(facts["labels"])),
         ("made by", _counted(facts["method"])),
-        ("models", _counted(facts["model"])),
+        ("written by", _counted(facts["model"])),
+        *((f"features: {part}", name) for part, name in (facts["read_by"] or {}).items()),
         ("prompt versions", _counted(facts["prompt_version"])),
         ("licence", facts["licence"] or "none was chosen; see below"),
     ]

@@ -1,4 +1,4 @@
-"""The command line: `fac-lab check | plan | demo | audit | browse | collect | sae | data | mini | profile`.
+"""The command line: `fac-lab check | plan | demo | audit | browse | export | collect | sae | data | mini | profile`.
 
 Each command imports what it needs when it runs, so that `fac-lab --help` answers at once.
 """
@@ -70,6 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     browse.add_argument("--no-open", action="store_true", help="print the address, open no browser")
     browse.set_defaults(run=_browse)
 
+    _add_export(commands)
     _add_collect(commands)
 
     sae = commands.add_parser("sae", help="train the SAE a profile names on texts of yours")
@@ -179,6 +180,17 @@ def _add_collect(commands: argparse._SubParsersAction) -> None:
     collect.set_defaults(run=_collect)
 
 
+def _add_export(commands: argparse._SubParsersAction) -> None:
+    export = commands.add_parser("export", help="a run's kept samples as a data set with a card that states coverage")
+    export.add_argument(
+        "folder", type=Path, metavar="RUN", help="folder of a run that made samples, such as the demo's"
+    )
+    export.add_argument("--format", choices=("hf", "trl", "llama-factory"), default="hf", help="(%(default)s)")
+    export.add_argument("--out", type=Path, required=True, metavar="DIR", help="a folder that is new or empty")
+    export.add_argument("--licence", metavar="TEXT", help="what the card says about it (that none was chosen)")
+    export.set_defaults(run=_export)
+
+
 def _check(args: argparse.Namespace) -> int:
     from fac_lab.check import iter_check
     from fac_lab.profile import load_profile
@@ -242,6 +254,14 @@ def _browse(args: argparse.Namespace) -> int:
     from fac_lab.browse import browse
 
     browse(args.folder, profile=args.profile, port=args.port, open_browser=not args.no_open)
+    return 0
+
+
+def _export(args: argparse.Namespace) -> int:
+    from fac_lab.export import export
+
+    out = export(args.folder, args.format, args.out, licence=args.licence)
+    print(f"{out}: {', '.join(sorted(path.name for path in out.iterdir()))}")
     return 0
 
 

@@ -4,6 +4,7 @@ Every step is an artifact in the run's folder, so that a second run reads instea
 goes on where it stopped.
 """
 
+import json
 import logging
 import shutil
 import time
@@ -19,7 +20,8 @@ from fac_lab.display.demo_report import write_demo_report
 from fac_lab.display.tables import paired_differences, summarise_arms
 from fac_lab.features.stats import FeatureStats
 from fac_lab.lab import Lab
-from fac_lab.profile import Profile
+from fac_lab.ledger import make_ledger, write_ledger
+from fac_lab.profile import Profile, as_dict
 from fac_lab.store import write_atomic
 from fac_lab.studies.missing import PAPER_RULE, recovery, world_corpus
 from fac_lab.studies.toxicity import ARMS, Gap, additions, compare_arms, harmful_gap
@@ -74,7 +76,8 @@ class DemoResult(NamedTuple):
 
 
 def run_demo(profile: str | Profile | None = None, *, out: str | Path = "runs/demo", fresh: bool = False) -> DemoResult:
-    """Run the toxicity vertical of a profile on the mini world and write report.html into `out`."""
+    """Run the toxicity vertical of a profile on the mini world and write report.html into `out`, and beside it
+    coverage/, null/, profile.json, every table as .csv, samples.parquet and the ledger: what `fac-lab export` reads."""
     started = time.monotonic()
     out = Path(out)
     if fresh and out.exists():
@@ -100,6 +103,12 @@ def run_demo(profile: str | Profile | None = None, *, out: str | Path = "runs/de
         report=out / "report.html",
     )
     gap.coverage.save(out / "coverage")
+    result.null.save(out / "null")
+    said = json.dumps(as_dict(lab.profile), indent=1) + "\n"
+    write_atomic(out / "profile.json", lambda path: path.write_text(said, encoding="utf-8"))
+    arms = {arm: added for arm, added in texts.items() if arm == "fac"}
+    write_ledger(make_ledger(result.samples, gap.coverage, gap.labels, arms=arms, gains=paired_by_seed(runs)), out)
+    write_atomic(out / "samples.parquet", lambda path: result.samples.to_parquet(path, index=False))
     for name in ("naming", "after", "samples", "runs"):
         frame = getattr(result, name)
         write_atomic(out / f"{name}.csv", lambda path, frame=frame: frame.to_csv(path, index=False))

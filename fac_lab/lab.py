@@ -29,6 +29,7 @@ from fac_lab.chat.client import ChatClient, open_client
 from fac_lab.corpora import Corpus, open_corpus
 from fac_lab.errors import SettingsError
 from fac_lab.features.collect import collect, measure
+from fac_lab.features.embeddings import embed
 from fac_lab.features.encoder import Encoder
 from fac_lab.features.pretrained import tokenizer_digest
 from fac_lab.features.saes import load_sae
@@ -41,6 +42,7 @@ from fac_lab.recipes.protocols import save_record
 from fac_lab.scale import Reader, collect_shards
 from fac_lab.shards import Shards
 from fac_lab.store import Artifact, Store
+from fac_lab.synthesis.chosen import BY_VECTORS, as_samples, choose
 from fac_lab.synthesis.plain import plain
 from fac_lab.synthesis.samples import Sample, kept
 from fac_lab.synthesis.two_step import Brief, synthesise
@@ -52,6 +54,7 @@ STATS_VERSION = 1
 LABELS_VERSION = 2
 SCORES_VERSION = 1
 SAMPLES_VERSION = 2
+SELECTION_VERSION = 1
 """Code versions of the steps: raised when what they write changes."""
 LABEL_COLUMNS = ("feature", "summary", "check", "confirmed", "check_reason", "verdict", "relevant", "reason")
 
@@ -320,6 +323,54 @@ class Lab:
             subject=self.subject.digest,
         )
         return artifact.read_frame("samples.parquet")
+
+    def select(
+        self,
+        features: Sequence[int],
+        delta: float | np.ndarray,
+        n: int,
+        *,
+        way: str = "greedy",
+        pool: Corpus | None = None,
+        seed: int = 0,
+        task: str = "toxicity",
+    ) -> pd.DataFrame:
+        """`n` rows of a pool (the profile's if None), chosen by one of `chosen.WAYS` for the `features` that are
+        missing above `delta`, as samples (see `chosen.as_samples`).
+
+        Fewer where the pool has fewer, or where no other row activates a feature; the log says so. `seed` is what is
+        drawn by, greedy choice draws nothing.
+        """
+        corpus = self.corpus("pool") if pool is None else pool
+        features = sorted({int(feature) for feature in features})
+        stats = self.stats(corpus, keep_matrix=True)
+
+        def build(artifact: Artifact) -> dict:
+            rows = list(corpus)
+            vectors = self.vectors([row.text for row in rows]) if way in BY_VECTORS else None
+            wanted = {"matrix": stats.matrix, "features": features, "delta": delta}
+            selection = choose(way, n, **wanted, vectors=vectors, seed=seed)
+            made_by = {"task": task, "method": f"select_{way}", "seed": seed}
+            artifact.write_frame("samples.parquet", as_samples(selection, rows, **wanted, made_by=made_by))
+            return {"chosen": len(selection.rows), "short": selection.short}
+
+        artifact = self.store.once(
+            "selection",
+            build,
+            version=SELECTION_VERSION,
+            pool=stats.made_by,
+            features=features,
+            delta=delta,
+            n=n,
+            way=way,
+            seed=seed,
+            task=task,
+        )
+        return artifact.read_frame("samples.parquet")
+
+    def vectors(self, texts: Sequence[str]) -> np.ndarray:
+        """Mean of the subject's vectors over each text's tokens, at its layer, [n_texts, d_model]."""
+        return embed(self.subject, texts, pool=self.profile.collect.pool)
 
     def plain(self, n: int, *, seed: int, task: str = "toxicity") -> list[str]:
         """`n` different texts written without any feature in mind: same generator, sampling and checks."""

@@ -13,12 +13,17 @@ _CHUNK_TEXTS = 2048
 
 
 def embed(
-    subject: Subject, texts: Sequence[str], *, batch_tokens: int = BATCH_TOKENS, progress: bool = False
+    subject: Subject,
+    texts: Sequence[str],
+    *,
+    pool: str = "content",
+    batch_tokens: int = BATCH_TOKENS,
+    progress: bool = False,
 ) -> np.ndarray:
     """Mean output of the subject's layer over each text's own tokens, float32 `[n_texts, d_model]`.
 
-    The template's tokens are context and stay out of the mean, among them the first token, whose state dwarfs all
-    others in many models. A text without a token of its own gets zeros, which have no direction. Means are taken in
+    Which tokens are a text's own is said by `pool`, as in `Subject.tokenize`. By default the template's tokens are
+    context and stay out of the mean, among them the first token, whose state dwarfs all others in many models. A text without a token of its own gets zeros, which have no direction. Means are taken in
     float32 whatever the model's precision; texts are batched by length, and results differ from those of one text at
     a time by rounding only. Memory: the result, and one batch of `batch_tokens` tokens.
     """
@@ -26,7 +31,7 @@ def embed(
     vectors = np.zeros((len(texts), subject.d_model), np.float32)
     with tqdm(total=len(texts), desc="embedding", unit=" texts", disable=not progress) as bar:
         for first in range(0, len(texts), _CHUNK_TEXTS):
-            tokens = subject.tokenize(texts[first : first + _CHUNK_TEXTS], pool="content")
+            tokens = subject.tokenize(texts[first : first + _CHUNK_TEXTS], pool=pool)
             for batch in batches([len(text.ids) for text in tokens], batch_tokens):
                 filled = [index for index in batch if tokens[index].stop > tokens[index].start]
                 if filled:

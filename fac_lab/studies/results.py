@@ -24,6 +24,8 @@ from fac_lab.studies.correlation import SETS, correlation_study
 from fac_lab.studies.labels import label_study
 from fac_lab.studies.missing import recovery_study
 from fac_lab.studies.scrutiny import scrutiny_study
+from fac_lab.studies.selection import selection_study
+from fac_lab.studies.selection_real import real_selection_study
 from fac_lab.studies.toxicity import compare_arms
 
 log = logging.getLogger(__name__)
@@ -53,6 +55,8 @@ RESULTS: dict[str, Callable[[Lab], pd.DataFrame]] = {
     "label_noise": _on_anchor(label_noise.noise_study, at_most=3),
     "correlation": correlation_study,
     "scrutiny": lambda lab: scrutiny_study(lab, correlation_study(lab), sets=SETS),
+    "selection": _on_anchor(selection_study),
+    "selection_real": real_selection_study,
 }
 
 

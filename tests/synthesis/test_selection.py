@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from fac_lab.errors import DataError
+from benchmarks.selection import drawn_pool, lazily
+from fac_lab.errors import DataError, SettingsError
 from fac_lab.synthesis.selection import select_greedily
 
 
@@ -55,6 +56,38 @@ def test_it_reaches_its_guarantee_and_all_that_can_be_covered(seed):
     everything = select_greedily(sparse.csr_matrix(pool), features, 100)
     assert covered(pool, everything.rows, features) == (pool > 0).any(axis=0).sum()
     assert sorted(everything.rows) == np.flatnonzero(pool.any(axis=1)).tolist()  # later rounds take the rest
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_it_is_the_best_choice_where_rows_share_no_feature(seed):
+    rng = np.random.default_rng(200 + seed)
+    owner = rng.integers(8, size=20)
+    pool = (owner == np.arange(8)[:, None]).astype(float)
+    for n in (1, 3, 5):
+        best = max(covered(pool, rows, np.arange(20)) for rows in combinations(range(8), n))
+        assert covered(pool, select_greedily(sparse.csr_matrix(pool), np.arange(20), n).rows, np.arange(20)) == best
+
+
+def test_lazy_choice_ends_in_the_same_rows():
+    pool, features = drawn_pool(300, 120, 12, seed=5), np.arange(0, 120, 2)
+    ours = select_greedily(pool, features, 250, delta=0.3)
+    assert len(ours.rows) == 250 and ours.rounds.max() > 2
+    assert ours.rows.tolist() == lazily(pool, features, 250, delta=0.3).tolist()
+
+
+def test_a_pool_smaller_than_the_budget_is_used_up_and_said(caplog):
+    pool = sparse.csr_matrix(np.array([[1.0, 0], [0, 0], [1, 1]]))
+    found = select_greedily(pool, [0, 1], 5)
+    assert sorted(found.rows) == [0, 2]
+    assert found.short == "2 rows chosen instead of 5: no other of the pool's 3 rows activates one of the 2 features"
+    assert found.short in caplog.text
+    assert select_greedily(pool, [0, 1], 2).short == ""
+
+
+@pytest.mark.parametrize("n", [-1, 2.5, True])
+def test_a_budget_that_is_no_number_of_rows_is_refused(n):
+    with pytest.raises(SettingsError, match="whole number"):
+        select_greedily(sparse.csr_matrix(np.eye(3)), [1], n)
 
 
 def test_ties_go_to_the_stronger_row_then_to_the_earlier():

@@ -20,9 +20,9 @@ import numpy as np
 import pandas as pd
 
 from fac_lab.coverage import Coverage
+from fac_lab.dataset_formats import FORMATS, llama_factory_entry, parts_of
 from fac_lab.display.data_card import card_markdown
 from fac_lab.errors import ArtifactError, DataError, SettingsError
-from fac_lab.formats import FORMATS, llama_factory_entry, parts_of
 from fac_lab.ledger import make_ledger, read_ledger, sound, with_ids, write_ledger
 from fac_lab.tabular import LONGEST_CELL
 

@@ -184,7 +184,8 @@ display(
     Markdown(
         f"FAC: **r = {row.pearson:.2f}** ({row.pearson_low:.2f} to {row.pearson_high:.2f}), near the paper's 0.95. "
         f"And so do {len(strong)} of {int((table_circular.family == 'diversity').sum())} measures of diversity have an "
-        "|r| above 0.8. A design in which one thing varies cannot tell who noticed *it* from who noticed what came with "
+        "|r| above 0.8. A design in which one thing varies cannot tell who noticed *it* from who noticed what "
+        "came with "
         "it."
     )
 )
@@ -215,7 +216,9 @@ for name, table in tables.items():
     figures.forest(
         some,
         f"What goes with AUPRC? Design: {name}",
-        subtitle=f"{int(table.n.max())} data sets; bars: 95 % interval over data sets; AUPRC is a mean of {n_seeds} seeds",
+        subtitle=(
+            f"{int(table.n.max())} data sets; bars: 95 % interval over data sets; AUPRC is a mean of {n_seeds} seeds"
+        ),
         paper=printed,
     ).show()
 
@@ -282,8 +285,8 @@ show(
 )
 
 # %% [markdown]
-# The next best was *chosen* for its r, which flatters it a little: of many measures the best is partly the luckiest. How
-# often would each be the first if the data sets were drawn anew?
+# The next best was *chosen* for its r, which flatters it a little: of many measures the best is partly the luckiest.
+# How often would each be the first if the data sets were drawn anew?
 
 # %%
 firsts = table_both[table_both["first"] > 0.005].sort_values("first", ascending=False)
@@ -340,8 +343,10 @@ display(
         f"At delta 0 with one sample: r = {paper_row.pearson:.2f} ({paper_row.pearson_low:.2f} to "
         f"{paper_row.pearson_high:.2f}), FAC {paper_row.mean_fac:.2f} on average with a standard deviation of "
         f"{paper_row.sd_fac:.2f}. The best of {len(threshold_rows)} settings, *{best_row['name']}* with m = "
-        f"{best_row.m:.0f}, has {best_row.pearson:.2f}; being chosen as the best, it is flattered. (The paper's figure 6 "
-        "finds AUPRC after synthesis best for delta between 1 and 2 and worse at 4; its activations have another scale.)"
+        f"{best_row.m:.0f}, has {best_row.pearson:.2f}; being chosen as the best, it is flattered. (The paper's "
+        f"figure 6 "
+        "finds AUPRC after synthesis best for delta between 1 and 2 and worse at 4; its activations have "
+        "another scale.)"
     )
 )
 
@@ -420,7 +425,9 @@ for name, limit in deltas.items():
         {
             "rule": name,
             "seen": int((counts > 0).sum()),
-            "unseen, at least": f"{found['unseen'].value:.0f} ({found['unseen'].low:.0f} to {found['unseen'].high:.0f})",
+            "unseen, at least": (
+                f"{found['unseen'].value:.0f} ({found['unseen'].low:.0f} to {found['unseen'].high:.0f})"
+            ),
             "sample coverage": "{:.4f} ({:.4f} to {:.4f})".format(*found["sample_coverage"]),
         }
     )
@@ -534,7 +541,8 @@ def told_apart(found, better, worse):
 
 
 lines = [
-    f"**Does FAC go with performance?** r = {main.pearson:.2f} ({main.pearson_low:.2f} to {main.pearson_high:.2f}) over "
+    f"**Does FAC go with performance?** r = {main.pearson:.2f} ({main.pearson_low:.2f} to "
+    f"{main.pearson_high:.2f}) over "
     f"{int(main.n)} data sets that differ in everything; {rows['circular'].loc[MAIN].pearson:.2f} where only concepts "
     "differ. The paper's 0.95 names no number of points.",
     *(
@@ -542,23 +550,25 @@ lines = [
         for name, table in tables.items()
     ),
     f"**Is it only size?** Given size and mean length, FAC keeps r = {rows['free size'].loc[MAIN].partial:.2f} "
-    f"({rows['free size'].loc[MAIN].partial_low:.2f} to {rows['free size'].loc[MAIN].partial_high:.2f}) where sizes differ.",
-    f"**Does F matter?** Judge's features against all features: {told_apart(than_all, 'the judge’s F', 'all features')}; "
+    f"({rows['free size'].loc[MAIN].partial_low:.2f} to {rows['free size'].loc[MAIN].partial_high:.2f}) where "
+    f"sizes differ.",
+    f"**Does F matter?** Judge's features against all features: "
+    f"{told_apart(than_all, 'the judge’s F', 'all features')}; "
     f"against as many drawn at random: {told_apart(than_random, 'the judge’s F', 'random features')}.",
     f"**Does the rule matter?** Quantile and support against the paper's delta 0 and one sample: "
     f"{told_apart(than_paper, 'the quantile', 'delta 0')}.",
-    f"**How far can coverage carry?** The true concept coverage itself reaches r = {ceiling.pearson:.2f}; FAC measures it "
+    f"**How far can coverage carry?** The true concept coverage itself reaches r = {ceiling.pearson:.2f}; FAC "
+    f"measures it "
     f"with r = {of_truth.set_index('measure').loc[MAIN].pearson:.2f}.",
 ]
 display(Markdown("\n".join(f"- {line}" for line in lines)))
 
 # %% [markdown]
-# **When does FAC tell more than simpler metrics, and when not?** Read the lines above with these limits in mind. This is
-# one small world with one kind of task; concepts are many and equally frequent in the test set, which favours any
-# measure of coverage. The ranges of
-# the six ingredients are our choice, and a correlation depends on them: noise that reaches to one half, say, gives much
-# weight to whoever notices it. And a correlation over data sets does not say that *raising* FAC raises performance: for
-# that, data have to be added on purpose, which is notebook 00, section 8.
+# **When does FAC tell more than simpler metrics, and when not?** Read the lines above with these limits in mind. This
+# is one small world with one kind of task; concepts are many and equally frequent in the test set, which favours any
+# measure of coverage. The ranges of the six ingredients are our choice, and a correlation depends on them: noise that
+# reaches to one half, say, gives much weight to whoever notices it. And a correlation over data sets does not say
+# that *raising* FAC raises performance: for that, data have to be added on purpose, which is notebook 00, section 8.
 
 # %% [markdown]
 # ## 10 Exercises
@@ -594,8 +604,8 @@ except NotImplementedError:
 #
 # ### Exercise 2 · Rarefy by brute force ★★ (15 minutes)
 #
-# Draw `t` of the anchor's samples without replacement, count the features they show above delta, and average over draws.
-# Does the formula of section 7 agree?
+# Draw `t` of the anchor's samples without replacement, count the features they show above delta, and average over
+# draws. Does the formula of section 7 agree?
 
 
 # %%
@@ -628,7 +638,8 @@ except NotImplementedError:
 # ### Exercise 3 · Make your own confounder ★★★ (30 minutes)
 #
 # Design data sets in which the number of concepts and the share of noise go *together* (broad sets are noisy ones).
-# Choose rows of the stored result to that effect instead of training anew: `both` has all make-ups in columns `made_...`.
+# Choose rows of the stored result to that effect instead of training anew: `both` has all make-ups in columns
+# `made_...`.
 # ✎ *Which measures change their sign?*
 
 
@@ -664,8 +675,8 @@ except NotImplementedError:
 #
 # - A correlation over data sets is worth what its **design** is worth: where one thing varies, everything that notices
 #   goes with everything else.
-# - Every coefficient with its **interval and number of points**; FAC against the **next best**, paired; **given size and
-#   length**; and beside the truth where it is known.
+# - Every coefficient with its **interval and number of points**; FAC against the **next best**, paired; **given size
+#   and length**; and beside the truth where it is known.
 # - FAC is many measures: **threshold, support, F and dictionary** are part of its name.
 # - FAC **grows** with the data set and falls with the anchor. Rarefaction says by how much, exactly; Good, Turing and
 #   Chao say what more samples would show, and a split in half says whether to believe them.

@@ -23,9 +23,10 @@ def embed(
     """Mean output of the subject's layer over each text's own tokens, float32 `[n_texts, d_model]`.
 
     Which tokens are a text's own is said by `pool`, as in `Subject.tokenize`. By default the template's tokens are
-    context and stay out of the mean, among them the first token, whose state dwarfs all others in many models. A text without a token of its own gets zeros, which have no direction. Means are taken in
-    float32 whatever the model's precision; texts are batched by length, and results differ from those of one text at
-    a time by rounding only. Memory: the result, and one batch of `batch_tokens` tokens.
+    context and stay out of the mean, among them the first token, whose state dwarfs all others in many models. A text
+    without a token of its own gets zeros, which have no direction. Means are taken in float32 whatever the model's
+    precision; texts are batched by length, and results differ from those of one text at a time by rounding only.
+    Memory: the result, and one batch of `batch_tokens` tokens.
     """
     texts = list(texts)
     vectors = np.zeros((len(texts), subject.d_model), np.float32)

@@ -18,7 +18,7 @@ from fac_lab.annotation.probe import information_gain
 from fac_lab.corpora import Corpus, open_corpus
 from fac_lab.coverage import threshold
 from fac_lab.errors import DataError
-from fac_lab.features.means import mean_vectors
+from fac_lab.features.embeddings import embed
 from fac_lab.features.subject import Subject
 from fac_lab.lab import Lab
 from fac_lab.profile import CorpusSettings
@@ -104,7 +104,7 @@ def sentence_vectors(lab: Lab, corpus: Corpus) -> np.ndarray:
 
     def build(artifact) -> None:
         subject = Subject.load(last)
-        vectors = mean_vectors(subject, [row.text for row in corpus], pool=lab.profile.collect.pool, progress=True)
+        vectors = embed(subject, [row.text for row in corpus], pool=lab.profile.collect.pool, progress=True)
         artifact.write_frame("vectors.parquet", pd.DataFrame(normalize(vectors)).rename(columns=str))
 
     settings = {"layer": last.layer, "collect_pool": lab.profile.collect.pool}

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from fac_lab.annotation.scores import with_scores
 from fac_lab.browsing.session import BrowserSession
 from fac_lab.corpora import Corpus
 from fac_lab.coverage import Coverage
@@ -17,20 +18,24 @@ from fac_lab.plain import build
 from fac_lab.profile import Profile
 from fac_lab.store import MANIFEST
 from fac_lab.studies.missing import world_corpus
-from fac_lab.studies.toxicity import harmful_gap
+from fac_lab.studies.toxicity import Gap, harmful_gap
 from fac_lab.world import concepts
 
 log = logging.getLogger(__name__)
 
 AUDIT = "audit.json"
+SCORED = 40
+"""Labels that are scored when a world is opened for the first time, those of the most frequent missing features: some
+seconds. Others have a score where a notebook or a study asked for one."""
 
 
 def open_world(lab: Lab, *, held_out_set: int = 0, synthetic: bool = True, **known: Any) -> BrowserSession:
     """The mini world under a lab: a seed that lacks half of the harmful concepts, all annotated, its null, the truth.
 
     Everything is found on disk where the demo or the study made it in the lab's folder, else made, which takes some
-    minutes for `mini`. `synthetic` adds two-step samples for the missing features. `known` are further arguments of
-    `BrowserSession`.
+    minutes for `mini`. `synthetic` adds two-step samples for the missing features. Labels carry the scores that were
+    ever counted in the lab's folder, at least those of the first SCORED missing features. `known` are further
+    arguments of `BrowserSession`.
     """
     anchor_corpus = lab.corpus("anchor")
     anchor = lab.stats(anchor_corpus, keep_matrix=True)
@@ -42,7 +47,7 @@ def open_world(lab: Lab, *, held_out_set: int = 0, synthetic: bool = True, **kno
         anchor,
         seed,
         **{
-            "labels": gap.labels,
+            "labels": scored_labels(lab, anchor, anchor_corpus, gap),
             "synthetic": samples,
             "null": (anchor, lab.stats(world_corpus("null", seed.n_samples, seed=5000))),
             "concepts": [row.concept for row in anchor_corpus],
@@ -52,6 +57,19 @@ def open_world(lab: Lab, *, held_out_set: int = 0, synthetic: bool = True, **kno
             **known,
         },
     )
+
+
+def scored_labels(lab: Lab, anchor: FeatureStats, corpus: Corpus, gap: Gap, *, first: int = SCORED) -> pd.DataFrame:
+    """The labels of a gap with their scores (see `with_scores`).
+
+    Those of the `first` missing features are counted now or found on disk, those of others where they were counted
+    before.
+    """
+    asked = (anchor, corpus, gap.coverage.delta)
+    foremost = gap.missing_labels.head(first)
+    if foremost.summary.notna().any():
+        lab.score_labels(foremost, *asked)
+    return with_scores(gap.labels, lab.known_scores(gap.labels, *asked))
 
 
 def open_audit(folder: Any, *, profile: str | Path | Profile | None = None, **known: Any) -> BrowserSession:

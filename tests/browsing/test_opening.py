@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from fac_lab.annotation.scores import feature_scores
 from fac_lab.audit import audit
-from fac_lab.browsing.opening import open_audit, open_world
+from fac_lab.browsing.opening import SCORED, open_audit, open_world
 from fac_lab.browsing.session import BrowserSession
 from fac_lab.corpora import Corpus, Row
 from fac_lab.coverage import cover
@@ -160,6 +161,35 @@ def test_a_profile_with_another_sae_is_refused_by_name(audited, profile):
 @pytest.fixture(scope="module")
 def world(profile, tmp_path_factory):
     return open_world(Lab.open(profile, out=tmp_path_factory.mktemp("world")), synthetic=False)
+
+
+def test_labels_of_missing_features_are_scored_once_and_known_scores_are_found(world, monkeypatch):
+    lab, anchor, corpus = world.model.lab, world.anchor, world.corpora["anchor"]
+    labels = world.labels
+    asked = labels[labels.feature.isin(world.cut.missing[:SCORED]) & labels.summary.notna()]
+    (kept,) = lab.store.finished("label_scores")
+    assert {feature for feature, _ in kept.made_by["summaries"]} == set(asked.feature)
+    scores = feature_scores(kept.read_frame("answers.parquet")).set_index(["test", "feature"]).score
+    for feature in asked.feature:
+        assert world.table.label_score[feature] == pytest.approx(
+            scores.get(("detection", feature), np.nan), nan_ok=True
+        )
+    assert (
+        0 < world.table.scored.sum() <= len(asked)
+        and not world.table.scored[labels.feature[labels.summary.isna()]].any()
+    )
+
+    # A further choice of features adds to what is known, and what is known is asked of nobody.
+    two = labels[labels.summary.notna() & ~labels.feature.isin(asked.feature)].head(2)
+    answers = lab.score_labels(two, anchor, corpus, world.cut.delta)
+    monkeypatch.setattr(lab, "trace_each", None)
+    known = lab.known_scores(labels, anchor, corpus, world.cut.delta)
+    assert set(known.feature) == set(answers.feature) | set(kept.read_frame("answers.parquet").feature)
+    again = known[known.feature.isin(two.feature)].reset_index(drop=True)
+    pd.testing.assert_frame_equal(again, answers, check_dtype=False)
+    renamed = labels.assign(summary="requests about something else (money)")
+    assert not len(lab.known_scores(renamed, anchor, corpus, world.cut.delta))
+    assert not len(lab.known_scores(labels, anchor, corpus, world.cut.delta / 2))
 
 
 def test_the_mini_world_is_opened_with_truth_and_relevance(world):

@@ -77,7 +77,8 @@ class SidesPart:
     def _compare(self) -> Comparison:
         session = self.desk.session
         if self.what.value == THRESHOLD:
-            return session.compare_threshold(None if self.threshold.value == RULE else self.threshold.value)
+            delta = None if self.threshold.value == RULE else self.threshold.value
+            return session.compare_threshold(delta, session.m)
         if self.what.value == FILE:
             from fac_lab.corpora import Corpus
 

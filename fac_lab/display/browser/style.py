@@ -78,6 +78,8 @@ STYLE = f"""
 .fl-browser .fl-picker tr.outside td:first-child {{ color: var(--fl-soft); }}
 .fl-browser .fl-picker td {{ display: table-cell; }}
 .fl-browser .widget-vbox > .jupyter-button {{ align-self: flex-start; }}
+/* plotly lays the outline of a lasso over the points and lets it catch the mouse, with all that it encloses. */
+.fl-browser .selectionlayer path {{ pointer-events: none !important; }}
 .fl-browser .fl-bars {{ width: 100%; max-width: 36rem; display: block; }}
 .fl-browser .fl-bars text {{ fill: currentColor; opacity: .8; font-size: 11px; }}
 .fl-browser .fl-bars line {{ stroke: currentColor; opacity: .2; }}

@@ -10,7 +10,7 @@ import pytest
 
 from fac_lab.annotation.scores import feature_scores
 from fac_lab.audit import audit
-from fac_lab.browsing.opening import SCORED, open_audit, open_world
+from fac_lab.browsing.opening import open_audit, open_world
 from fac_lab.browsing.session import BrowserSession
 from fac_lab.corpora import Corpus, Row
 from fac_lab.coverage import cover
@@ -19,6 +19,8 @@ from fac_lab.features.encoder import Encoder
 from fac_lab.lab import Lab
 from fac_lab.profile import CoverageRule, SaeSettings, load_profile
 from fac_lab.world import concepts, hold_out, queries
+
+SCORED = 3
 
 
 @pytest.fixture(scope="module")
@@ -160,27 +162,22 @@ def test_a_profile_with_another_sae_is_refused_by_name(audited, profile):
 
 @pytest.fixture(scope="module")
 def world(profile, tmp_path_factory):
-    return open_world(Lab.open(profile, out=tmp_path_factory.mktemp("world")), synthetic=False)
+    return open_world(Lab.open(profile, out=tmp_path_factory.mktemp("world")), synthetic=False, scored=SCORED)
 
 
-def test_labels_of_missing_features_are_scored_once_and_known_scores_are_found(world, monkeypatch):
+def test_some_labels_are_scored_and_scores_of_other_runs_are_found(world, monkeypatch):
     lab, anchor, corpus = world.model.lab, world.anchor, world.corpora["anchor"]
-    labels = world.labels
-    asked = labels[labels.feature.isin(world.cut.missing[:SCORED]) & labels.summary.notna()]
+    labels, scored = world.labels, np.flatnonzero(world.table.scored)
     (kept,) = lab.store.finished("label_scores")
-    assert {feature for feature, _ in kept.made_by["summaries"]} == set(asked.feature)
-    scores = feature_scores(kept.read_frame("answers.parquet")).set_index(["test", "feature"]).score
-    for feature in asked.feature:
-        assert world.table.label_score[feature] == pytest.approx(
-            scores.get(("detection", feature), np.nan), nan_ok=True
-        )
-    assert (
-        0 < world.table.scored.sum() <= len(asked)
-        and not world.table.scored[labels.feature[labels.summary.isna()]].any()
-    )
+    asked = [feature for feature, _ in kept.made_by["summaries"]]
+    assert len(asked) == SCORED and world.table.relevant[asked].all() and len(scored)
+    found = feature_scores(kept.read_frame("answers.parquet")).set_index(["test", "feature"]).score.dropna()
+    assert set(scored) == {feature for test, feature in found.index if test == "detection"} <= set(asked)
+    for feature in scored:
+        assert world.table.label_score[feature] == found["detection", feature]
 
     # A further choice of features adds to what is known, and what is known is asked of nobody.
-    two = labels[labels.summary.notna() & ~labels.feature.isin(asked.feature)].head(2)
+    two = labels[labels.summary.notna() & ~labels.feature.isin(asked)].head(2)
     answers = lab.score_labels(two, anchor, corpus, world.cut.delta)
     monkeypatch.setattr(lab, "trace_each", None)
     known = lab.known_scores(labels, anchor, corpus, world.cut.delta)

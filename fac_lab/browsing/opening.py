@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 AUDIT = "audit.json"
 ROWS_PER_SCORE = 100
-"""One label is scored for so many anchor samples: 40 in `mini`, which takes about half a minute, 8 in `smoke`."""
+"""One label is scored for so many anchor samples: 40 in `mini`, ten seconds of one core, 8 in `smoke`."""
 
 
 def open_world(

@@ -323,7 +323,7 @@ def test_changes_are_kept_with_a_name_beside_the_machines_word_and_taken_back(pa
 
 def test_a_sample_is_rejected_accepted_and_what_others_did_is_taken_in(page, session, tmp_path):
     acting = page.acting
-    assert [row["cells"][2] for row in acting.samples.rows] == ["not: does not activate", "kept"]
+    assert [row["cells"][2] for row in acting.samples.rows] == ["no: does not activate", "yes"]
     acting.name.value = "Ann"
     acting.samples.pick("1")
     acting.reject.click()
@@ -409,6 +409,28 @@ def test_two_sides(page, session, tmp_path):
     sides.what.value = "data in a file …"
     sides.compare.click()
     assert "no file is named" in page.desk.said and sides.found.value == ""
+
+
+def test_figures_stay_on_the_page_while_others_are_shown(page):
+    """Taken away and put up again, plotly's widget would not follow the selection any more."""
+    place = page.views.place
+    page.views.tabs.value = "Curve"
+    page.views.tabs.value = "Compare"
+    page.views.tabs.value = "Anchor and seed"
+    displays = [child.layout.display for child in place.children]
+    assert displays == [None, "none", "none"] and place.children[0] is page.views.scatter.widget
+    page.desk.select(3)
+    ring = page.views.scatter.live.figure.data[-1]
+    assert ring.customdata.tolist() == [3]
+
+
+def test_a_trial_stays_until_another_feature_is_shown(page):
+    page.acting.trial.value, page.acting.name.value = "what was tried", "Ann"
+    page.acting.summary.value = "kneading"
+    page.acting.save_summary.click()
+    assert page.acting.trial.value == "what was tried" and "kneading" in page.acting.about.value
+    page.desk.select(3)
+    assert page.acting.trial.value == ""
 
 
 def test_the_curve_has_the_null_beside(page):

@@ -22,7 +22,7 @@ from fac_lab.annotation.cost import NO_RATES, Rates, StepCost, annotation_cost
 from fac_lab.annotation.explain import Explanation, explain, spans_shown
 from fac_lab.annotation.relevance import Verdict, judge
 from fac_lab.annotation.rubric import rubric_of
-from fac_lab.annotation.scores import detect, fuzz
+from fac_lab.annotation.scores import ANSWER_COLUMNS, detect, fuzz
 from fac_lab.annotation.styles import style_of
 from fac_lab.annotation.verify import Check, verify
 from fac_lab.chat.client import ChatClient, open_client
@@ -227,7 +227,7 @@ class Lab:
         see `annotation.scores.detect`; `feature_scores` and `over_features` make scores of them.
         """
         judge = judge or self.annotator
-        summaries = {int(row.feature): row.summary for row in labels.itertuples() if isinstance(row.summary, str)}
+        summaries = _summaries(labels)
         shown = style_of(self.prompts)
         named = [Explanation(f, text, spans_shown(stats, f, shown), None) for f, text in summaries.items()]
 
@@ -243,19 +243,58 @@ class Lab:
             artifact.write_frame("answers.parquet", frame)
             return {"cases": len(frame), "failed": int(frame.answer.isna().sum())}
 
-        artifact = self.store.once(
-            "label_scores",
-            build,
-            version=SCORES_VERSION,
-            stats=stats.made_by,
-            corpus=corpus.digest,
-            summaries=sorted(summaries.items()),
-            delta=delta,
-            draw=draw,
-            judge=judge.backend.name,
-            prompts=self.prompts,
-        )
-        return artifact.read_frame("answers.parquet")
+        made_by = self._scores_made_by(summaries, stats, corpus, delta, draw, judge)
+        return self.store.once("label_scores", build, **made_by).read_frame("answers.parquet")
+
+    def known_scores(
+        self,
+        labels: pd.DataFrame,
+        stats: FeatureStats,
+        corpus: Corpus,
+        delta: float | np.ndarray,
+        *,
+        draw: Draw = DRAW,
+        judge: ChatClient | None = None,
+    ) -> pd.DataFrame:
+        """What `score_labels` found before, on any choice of features, for the summaries of `labels`; asks nobody.
+
+        One row per case as there, each feature from the oldest result that has it: its cases do not depend on which
+        other features were scored with it. Features that were never scored under their summary have no rows.
+        """
+        summaries = _summaries(labels)
+        made_by = self._scores_made_by(summaries, stats, corpus, delta, draw, judge or self.annotator)
+        alike = _but_summaries(self.store.artifact("label_scores", **made_by))
+        parts, left = [], dict(summaries)
+        for artifact in self.store.finished("label_scores"):
+            if _but_summaries(artifact) != alike:
+                continue
+            found = {feature for feature, text in artifact.made_by["summaries"] if left.get(feature) == text}
+            if found and artifact.complete:
+                answers = artifact.read_frame("answers.parquet")
+                parts.append(answers[answers.feature.isin(found)])
+                left = {feature: text for feature, text in left.items() if feature not in found}
+        empty = pd.DataFrame(columns=[*ANSWER_COLUMNS, "mark_start", "mark_stop"]).drop(columns="mark")
+        return pd.concat(parts, ignore_index=True) if parts else empty
+
+    def _scores_made_by(
+        self,
+        summaries: dict[int, str],
+        stats: FeatureStats,
+        corpus: Corpus,
+        delta: float | np.ndarray,
+        draw: Draw,
+        judge: ChatClient,
+    ) -> dict[str, Any]:
+        return {
+            "version": SCORES_VERSION,
+            "stats": stats.made_by,
+            "corpus": corpus.digest,
+            "summaries": sorted(summaries.items()),
+            "delta": delta,
+            "draw": draw,
+            "judge": judge.backend.name,
+            "prompts": self.prompts,
+        }
 
     def trace_each(self, texts: Sequence[str], features: Sequence[int]) -> list[TokenTrace]:
         """Activations of `features[i]` at every token of `texts[i]`."""
@@ -398,6 +437,15 @@ class Lab:
 
     def _prompts(self, package) -> Path:
         return Path(package.__file__).parent / "prompts" / self.profile.synthesis.prompts
+
+
+def _summaries(labels: pd.DataFrame) -> dict[int, str]:
+    return {int(row.feature): row.summary for row in labels.itertuples() if isinstance(row.summary, str)}
+
+
+def _but_summaries(artifact: Artifact) -> dict[str, Any]:
+    """What made label scores, whichever labels they were."""
+    return {name: value for name, value in artifact.made_by.items() if name != "summaries"}
 
 
 def _labels(explanations: Sequence[Explanation], checks: Sequence[Check], verdicts: Sequence[Verdict]) -> pd.DataFrame:

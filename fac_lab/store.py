@@ -218,6 +218,23 @@ class Store:
         """
         return Artifact(self.root, step, version=version, made_by=made_by)
 
+    def finished(self, step: str) -> list[Artifact]:
+        """Every finished artifact of a step, oldest first; a manifest that cannot be read is left out, with a warning.
+
+        For what may be put together from several: see each one's `made_by`.
+        """
+        found = []
+        for path in self.root.glob(f"{step}/*/{MANIFEST}"):
+            try:
+                manifest = json.loads(path.read_text(encoding="utf-8"))
+                made_by = dict(manifest["made_by"])
+                found.append(
+                    (manifest["created"], Artifact(self.root, step, version=made_by.pop("version"), made_by=made_by))
+                )
+            except (OSError, ValueError, LookupError, TypeError) as error:
+                log.warning("%s cannot be read (%s): left out", path, error)
+        return [artifact for _, artifact in sorted(found, key=lambda entry: (entry[0], entry[1].key))]
+
     def once(
         self,
         step: str,

@@ -140,6 +140,22 @@ def test_once_builds_once_and_reads_back(tmp_path):
         assert not store.artifact("step", **other).complete
 
 
+def test_finished_artifacts_are_listed_oldest_first(tmp_path, caplog):
+    store = Store(tmp_path)
+    assert store.finished("step") == []
+    kept = [store.once("step", build_two_files, version=1, size=size) for size in (3, 1, 2)]
+    for artifact, when in zip(kept, ("2026-01-02", "2026-01-03", "2026-01-01"), strict=True):
+        artifact.write_json(MANIFEST, artifact.manifest | {"created": when})
+    store.artifact("step", version=1, size=9).write_json("numbers.json", 1)  # not finished
+    store.once("other", build_two_files, version=1)
+    found = store.finished("step")
+    assert [artifact.made_by["size"] for artifact in found] == [2, 3, 1]
+    assert [artifact.path for artifact in found] == [kept[2].path, kept[0].path, kept[1].path]
+    assert all(artifact.complete for artifact in found)
+    (kept[0].path / MANIFEST).write_text("{")
+    assert len(store.finished("step")) == 2 and str(kept[0].path) in caplog.text
+
+
 def test_discard_makes_room_for_a_new_one(tmp_path):
     store = Store(tmp_path)
     store.once("step", build_two_files, version=1).discard()

@@ -37,6 +37,7 @@ WORDS_TO_MARK = 4
 """Words, the marked one last, that are named in fuzzing by mini models."""
 DRAWS = 10_000
 SCHEMA = object_schema({"answers": {"type": "array", "items": {"type": "string", "enum": ["Yes", "No"]}}})
+SCORE_COLUMNS = ("label_score", "label_texts", "fuzzing_score")
 ANSWER_COLUMNS = (*Case._fields, "test", "answer", "error")
 
 
@@ -109,6 +110,22 @@ def feature_scores(answers: pd.DataFrame) -> pd.DataFrame:
         )
     columns = ["feature", "test", "n", "failed", "base_rate", "accuracy", "recall", "specificity", "score"]
     return pd.DataFrame(rows, columns=[*columns, f"specificity_{OTHER}", f"specificity_{NEIGHBOUR}"])
+
+
+def with_scores(labels: pd.DataFrame, answers: pd.DataFrame) -> pd.DataFrame:
+    """Labels with what their summaries are worth, from a table of answers; NaN where a label was not scored.
+
+    Added or replaced are SCORE_COLUMNS: `label_score`, the balanced accuracy of detection, which is the number to
+    judge a label by; `label_texts`, the texts it was counted on; `fuzzing_score`, that of fuzzing, which has none for
+    features that peak in a chat template.
+    """
+    scores = feature_scores(answers)
+    columns = {}
+    sources = (("detection", "score"), ("detection", "n"), ("fuzzing", "score"))
+    for column, (test, source) in zip(SCORE_COLUMNS, sources, strict=True):
+        known = scores[(scores.test == test) & scores.score.notna()].set_index("feature")[source]
+        columns[column] = labels.feature.map(known).astype(float)
+    return labels.assign(**columns)
 
 
 def over_features(values: Sequence[float], *, seed: int = 0) -> Score:

@@ -8,7 +8,7 @@ from fac_lab.browsing.threshold import COVERED, MISSING, Cut
 from fac_lab.errors import SettingsError
 
 NUMBERS = (
-    *("delta", "m", "n_anchor", "n_seed", "n_support", "n_covered", "n_missing"),
+    *("delta", "m", "n_anchor", "n_seed", "n_relevant", "n_support", "n_covered", "n_missing"),
     *("expected_missing", "fac"),
 )
 SETS = ("missing", "covered", "support")

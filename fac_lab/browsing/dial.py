@@ -80,6 +80,13 @@ class Dial:
         self.delta, self.m = delta, m
         return self.numbers()
 
+    def set_support(self, m: int | None) -> Numbers:
+        """Ask for another support m (None: what follows from the rule), the threshold staying where it is.
+
+        Raises SettingsError, and changes nothing, for an m below 1.
+        """
+        return self.set_threshold(self.delta, m)
+
     def set_scope(self, scope: str) -> Numbers:
         """Let all features count, or only the relevant ones."""
         if scope not in SCOPES:

@@ -45,7 +45,7 @@ def histogram(stats: Mapping[str, FeatureStats], feature: int, *, per_octave: in
         none = np.zeros(0)
         return Histogram(none, none, {role: np.zeros(0, np.int64) for role in bins}, sizes)
     while True:
-        starts = _starts(per_octave)
+        starts = bar_starts(per_octave)
         first, last = np.searchsorted(starts, [filled[0], filled[-1]], side="right") - 1
         if last - first < MOST_BARS or per_octave == 1:
             break
@@ -59,8 +59,11 @@ def histogram(stats: Mapping[str, FeatureStats], feature: int, *, per_octave: in
     )
 
 
-def _starts(per_octave: int) -> np.ndarray:
-    """The bins that begin a bar: the lowest one, and those at whole steps of an octave."""
+def bar_starts(per_octave: int) -> np.ndarray:
+    """The bins that begin a bar: the lowest one, which reaches down to 0, and those at whole steps of an octave.
+
+    `per_octave` is 1, 2, 4 or 8: bars are made of whole bins.
+    """
     steps = per_octave * np.log2(EDGES[1:].astype(float))
     # Edges are float32, so that a power of two's root may lie a hair below its step.
     return np.append(0, 1 + np.flatnonzero(np.abs(steps - steps.round()) < 1e-4))

@@ -5,8 +5,11 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from fac_lab.annotation.scores import with_scores
+from fac_lab.annotation.styles import style_of
 from fac_lab.browsing.session import BrowserSession
 from fac_lab.corpora import Corpus
 from fac_lab.coverage import Coverage
@@ -17,32 +20,39 @@ from fac_lab.plain import build
 from fac_lab.profile import Profile
 from fac_lab.store import MANIFEST
 from fac_lab.studies.missing import world_corpus
-from fac_lab.studies.toxicity import harmful_gap
+from fac_lab.studies.toxicity import Gap, harmful_gap
 from fac_lab.world import concepts
 
 log = logging.getLogger(__name__)
 
 AUDIT = "audit.json"
+ROWS_PER_SCORE = 100
+"""One label is scored for so many anchor samples: 40 in `mini`, ten seconds of one core, 8 in `smoke`."""
 
 
-def open_world(lab: Lab, *, held_out_set: int = 0, synthetic: bool = True, **known: Any) -> BrowserSession:
+def open_world(
+    lab: Lab, *, held_out_set: int = 0, synthetic: bool = True, scored: int | None = None, **known: Any
+) -> BrowserSession:
     """The mini world under a lab: a seed that lacks half of the harmful concepts, all annotated, its null, the truth.
 
     Everything is found on disk where the demo or the study made it in the lab's folder, else made, which takes some
-    minutes for `mini`. `synthetic` adds two-step samples for the missing features. `known` are further arguments of
-    `BrowserSession`.
+    minutes for `mini`. `synthetic` adds two-step samples for the missing features. Labels carry every score that was
+    counted in the lab's folder, and at least `scored` of them (None: one per ROWS_PER_SCORE anchor samples) have one.
+    `known` are further arguments of `BrowserSession`.
     """
     anchor_corpus = lab.corpus("anchor")
     anchor = lab.stats(anchor_corpus, keep_matrix=True)
     gap = harmful_gap(lab, anchor, held_out_set=held_out_set)
     seed = lab.stats(gap.seed)
+    n = anchor.n_samples // ROWS_PER_SCORE if scored is None else scored
+    labels = scored_labels(lab, anchor, anchor_corpus, gap, n=n)
     samples = lab.synthesise(gap.missing_labels, anchor, gap.coverage.delta) if synthetic else None
     return BrowserSession.open(
         lab,
         anchor,
         seed,
         **{
-            "labels": gap.labels,
+            "labels": labels,
             "synthetic": samples,
             "null": (anchor, lab.stats(world_corpus("null", seed.n_samples, seed=5000))),
             "concepts": [row.concept for row in anchor_corpus],
@@ -52,6 +62,25 @@ def open_world(lab: Lab, *, held_out_set: int = 0, synthetic: bool = True, **kno
             **known,
         },
     )
+
+
+def scored_labels(lab: Lab, anchor: FeatureStats, corpus: Corpus, gap: Gap, *, n: int) -> pd.DataFrame:
+    """The labels of a gap with their scores (see `with_scores`).
+
+    At least `n` are put to the test, or found on disk: of relevant features, missing ones first, that more anchor
+    samples activate than the namer saw. Other labels have a score where one was counted before.
+    """
+    labels, coverage = gap.labels, gap.coverage
+    asked = (anchor, corpus, coverage.delta)
+    enough = coverage.anchor_count > style_of(lab.prompts).spans
+    covered = np.flatnonzero(coverage.covered)
+    covered = covered[np.argsort(-coverage.anchor_count[covered], kind="stable")]
+    order = [feature for feature in (*coverage.missing, *covered) if enough[feature]]
+    named = labels[labels.summary.notna()].set_index("feature", drop=False)
+    foremost = named.reindex([feature for feature in order if feature in named.index][:n])
+    if len(foremost):
+        lab.score_labels(foremost, *asked)
+    return with_scores(labels, lab.known_scores(labels, *asked))
 
 
 def open_audit(folder: Any, *, profile: str | Path | Profile | None = None, **known: Any) -> BrowserSession:

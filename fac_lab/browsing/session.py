@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from fac_lab.annotation.scores import SCORE_COLUMNS
 from fac_lab.browsing.compare import Comparison, Side, compare
 from fac_lab.browsing.edits import Edit, Journal, Overlay
 from fac_lab.browsing.export import Exported, export
@@ -46,11 +47,11 @@ JOURNAL = "edits.jsonl"
 class BrowserSession(Listing):
     """The browser's model; `open` makes one from a lab, the constructor from statistics alone.
 
-    `labels` are as `Lab.annotate` gives them, with a column `label_score` where there are scores; `synthetic` as
-    `Lab.synthesise` does; `null` an anchor and a seed that lacks nothing of it; `concepts` the known concept of each
-    anchor row (its matrix is needed too) and `domains` the domain by concept; `corpora` the data sets by role, for
-    whole texts; `out` the folder of the edits, without which nothing can be changed. Raises SettingsError where anchor
-    and seed were measured differently, ArtifactError for edits of another SAE.
+    `labels` are as `Lab.annotate` gives them, with the columns of `annotation.scores.with_scores` where they were
+    scored; `synthetic` as `Lab.synthesise` does; `null` an anchor and a seed that lacks nothing of it; `concepts` the
+    known concept of each anchor row (its matrix is needed too) and `domains` the domain by concept; `corpora` the data
+    sets by role, for whole texts; `out` the folder of the edits, without which nothing can be changed. Raises
+    SettingsError where anchor and seed were measured differently, ArtifactError for edits of another SAE.
     """
 
     def __init__(
@@ -83,7 +84,9 @@ class BrowserSession(Listing):
         self._texts: dict[str, dict[str, str]] = {}
         if out is not None:
             sae_name = lab.profile.sae.path if lab is not None else self.name
-            made_of = None if labels is None else digest(labels.to_csv(index=False))
+            # Scored later, labels are still the same.
+            said = None if labels is None else labels.drop(columns=list(SCORE_COLUMNS), errors="ignore")
+            made_of = None if said is None else digest(said.to_csv(index=False))
             self.journal = Journal(Path(out) / JOURNAL, sae=self.sae, d_sae=anchor.d_sae, name=sae_name, labels=made_of)
             self.refresh()
 
@@ -123,7 +126,9 @@ class BrowserSession(Listing):
             summary=self._said("summary", i),
             verdict=self._said("verdict", i),
             reason=table.machine_reason[i],
-            label_score=None if np.isnan(table.label_score[i]) else float(table.label_score[i]),
+            label_score=_known(table.label_score[i]),
+            label_texts=None if np.isnan(table.label_texts[i]) else int(table.label_texts[i]),
+            fuzzing_score=_known(table.fuzzing_score[i]),
             anchor_count=int(cut.anchor_count[i]),
             anchor_frequency=float(cut.anchor_count[i] / max(cut.n_anchor, 1)),
             seed_count=int(cut.seed_count[i]),
@@ -346,7 +351,7 @@ class BrowserSession(Listing):
         elif table.machine_summary[feature] is None:
             absent["labels"] = table.machine_reason[feature] or "the annotator has not read this feature"
         if np.isnan(table.label_score[feature]):
-            absent["label_score"] = "no label score was measured for it"
+            absent["label_score"] = "its label was not scored"
         if table.domain[feature] is None:
             absent["domain"] = "what its texts are about is known in the mini world only"
         if not spans["anchor"]:
@@ -392,6 +397,10 @@ class BrowserSession(Listing):
             stats = self.model.lab.stats(corpus, keep_matrix=True)
         texts = None if corpus is None else {row.id: row.text for row in corpus}
         return SampleView(stats.matrix, stats.sample_ids, texts and [texts.get(i, "") for i in stats.sample_ids])
+
+
+def _known(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)
 
 
 def _said(delta: float | np.ndarray) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fac_lab.annotation.scores import SCORE_COLUMNS
 from fac_lab.annotation.styles import VERDICTS
 from fac_lab.browsing.threshold import STATUSES, Cut
 from fac_lab.errors import SettingsError
@@ -26,7 +27,7 @@ UNJUDGED = "unjudged"
 NO_DOMAIN = "unknown"
 """Stands for "no domain" among the options of the domain filter."""
 COLUMNS = (
-    *("feature", "status", "relevant", "verdict", "summary", "reason", "label_score"),
+    *("feature", "status", "relevant", "verdict", "summary", "reason", *SCORE_COLUMNS),
     *("anchor_count", "anchor_frequency", "seed_count", "seed_frequency"),
     *("maximum", "mean", "concept", "domain", "edited"),
 )
@@ -45,6 +46,8 @@ class Filters:
     """Some of VERDICTS and UNJUDGED."""
     label_score: tuple[float | None, float | None] | None = None
     """Smallest and largest label score, either may be open; features without a score do not pass."""
+    scored: bool | None = None
+    """Only features whose label has a score, or only others."""
     anchor_frequency: tuple[float | None, float | None] | None = None
     """Smallest and largest share of anchor samples above the threshold."""
     domains: Sequence[str] | None = None
@@ -78,7 +81,6 @@ class FeatureTable:
         n_anchor: int,
         n_seed: int,
         labels: "pd.DataFrame | None" = None,
-        scores: np.ndarray | None = None,
         concepts: np.ndarray | None = None,
         domains: np.ndarray | None = None,
         spans: Any = None,
@@ -88,7 +90,7 @@ class FeatureTable:
         self.n_anchor, self.n_seed = n_anchor, n_seed
         self.machine_summary, self.machine_verdict, self.machine_reason = (self._texts() for _ in range(3))
         self.machine_relevant = np.zeros(self.d_sae, bool)
-        self.label_score = np.full(self.d_sae, np.nan) if scores is None else np.asarray(scores, float)
+        self.label_score, self.label_texts, self.fuzzing_score = (np.full(self.d_sae, np.nan) for _ in SCORE_COLUMNS)
         self.concept = self._texts() if concepts is None else np.asarray(concepts, object)
         self.domain = self._texts() if domains is None else np.asarray(domains, object)
         self._spans = spans
@@ -101,7 +103,7 @@ class FeatureTable:
 
     @classmethod
     def from_stats(cls, anchor: FeatureStats, seed: FeatureStats, **known: Any) -> "FeatureTable":
-        """The table of an anchor and a seed; `known` are `labels`, `scores`, `concepts` and `domains`, as above."""
+        """The table of an anchor and a seed; `known` are `labels`, `concepts` and `domains`, as above."""
 
         def spans() -> list[str]:
             texts: list[list[str]] = [[] for _ in range(anchor.d_sae)]
@@ -151,6 +153,11 @@ class FeatureTable:
         return self._verdict_code < len(VERDICTS)
 
     @property
+    def scored(self) -> np.ndarray:
+        """Features whose label has a score, bool `[d_sae]`."""
+        return ~np.isnan(self.label_score)
+
+    @property
     def domain_names(self) -> list[str]:
         """The domains that occur, sorted."""
         return list(self._domain_names)
@@ -160,7 +167,8 @@ class FeatureTable:
         return _all(self._masks(filters, cut).values(), self.d_sae)
 
     def facets(self, filters: Filters, cut: Cut) -> dict[str, dict[str, int]]:
-        """How many features each option would show: by `status`, `verdicts`, `relevant` ("yes", "no"), `domains`.
+        """How many features each option would show: by `status`, `verdicts`, `domains`, and ("yes", "no") by `relevant`
+        and `scored`.
 
         Every option is counted under all other filters, but not under those of its own kind, so that the count
         beside an unticked option says what ticking it would add.
@@ -170,6 +178,7 @@ class FeatureTable:
             "status": (cut.status, STATUSES),
             "verdicts": (self._verdict_code, (*VERDICTS, UNJUDGED)),
             "relevant": (self.relevant.astype(np.int8), ("no", "yes")),
+            "scored": (self.scored.astype(np.int8), ("no", "yes")),
             "domains": (self._domain_code, (*self._domain_names, NO_DOMAIN)),
         }
         counts = {}
@@ -230,6 +239,8 @@ class FeatureTable:
             masks["verdicts"] = _any_of(self._verdict_code, filters.verdicts, (*VERDICTS, UNJUDGED))
         if filters.label_score is not None:
             masks["label_score"] = _within(self.label_score, filters.label_score)
+        if filters.scored is not None:
+            masks["scored"] = self.scored == filters.scored
         if filters.anchor_frequency is not None:
             masks["anchor_frequency"] = _within(cut.anchor_count / max(self.n_anchor, 1), filters.anchor_frequency)
         if filters.domains is not None:
@@ -288,8 +299,9 @@ class FeatureTable:
                 getattr(self, f"machine_{name}")[features] = texts
         if "relevant" in labels:
             self.machine_relevant[features] = labels["relevant"].map(lambda value: value is True or value == 1)
-        if "label_score" in labels:
-            self.label_score[features] = labels["label_score"].to_numpy(float)
+        for name in SCORE_COLUMNS:
+            if name in labels:
+                getattr(self, name)[features] = labels[name].to_numpy(float)
 
     def _texts(self) -> np.ndarray:
         return np.full(self.d_sae, None, object)

@@ -59,6 +59,11 @@ class Cut:
     """Missing features to be expected if anchor and seed were of one source (see `support.expected_missing`)."""
 
     @property
+    def n_relevant(self) -> int:
+        """Features that count."""
+        return int(self.relevant.sum())
+
+    @property
     def n_support(self) -> int:
         """Features of the anchor's support."""
         return self.n_covered + self.n_missing

@@ -57,7 +57,11 @@ class FeatureView:
     reason: str | None
     """The machine's reason for its verdict."""
     label_score: float | None
-    """How well the machine's summary tells activating from other texts."""
+    """How well the machine's summary tells activating from other texts, 0 to 1, by chance 0.5; None: not scored."""
+    label_texts: int | None
+    """Texts that score was counted on."""
+    fuzzing_score: float | None
+    """How well it tells the token that matters from others."""
     anchor_count: int
     """Anchor samples above the threshold."""
     anchor_frequency: float

@@ -162,24 +162,29 @@ def activation_histogram(
     Shares of all samples, so that sets of different sizes compare; two bars per octave. Samples without any
     activation are left out and counted in the legend.
     """
+    from fac_lab.browsing.histograms import bar_starts
     from fac_lab.features.stats import EDGES
 
-    lower = np.asarray(EDGES, float)
-    lower[0] = lower[1] / 2  # the lowest bin reaches down to 0
-    bars, first = np.unique(np.floor(BARS_PER_OCTAVE * np.log2(lower)), return_index=True)
+    first = bar_starts(BARS_PER_OCTAVE)
+    # Edges are float32: their logarithms are rounded to the steps that they mean.
+    steps = np.round(BARS_PER_OCTAVE * np.log2(EDGES[first[1:]].astype(float))) / BARS_PER_OCTAVE
+    left = np.append(steps[0] - 1 / BARS_PER_OCTAVE, steps)  # the lowest bar reaches down to 0
+    low, high = np.append(0.0, 2**steps), np.append(2**steps, np.inf)
     figure = go.Figure()
     for role, found in stats.items():
         counts = np.add.reduceat(found.histogram[feature].astype(int), first)
         shown = np.flatnonzero(counts)
-        left = bars[shown] / BARS_PER_OCTAVE
         figure.add_bar(
             name=f"{hover(role)}: {counts.sum():,} of {found.n_samples:,} active",
-            x=left + 0.5 / BARS_PER_OCTAVE,
+            x=left[shown] + 0.5 / BARS_PER_OCTAVE,
             y=counts[shown] / max(found.n_samples, 1),
             marker_color=colour(role),
-            customdata=np.stack([counts[shown], 2**left, 2 ** (left + 1 / BARS_PER_OCTAVE)], axis=1),
-            hovertemplate=f"{hover(role)}: %{{customdata[0]:,}} samples<br>activation "
-            "%{customdata[1]:.3g} to %{customdata[2]:.3g}<extra></extra>",
+            customdata=np.stack([counts[shown], low[shown], high[shown]], axis=1),
+            hovertext=[
+                f"{low[bar]:.4g} to {high[bar]:.4g}" if np.isfinite(high[bar]) else f"above {low[bar]:.4g}"
+                for bar in shown
+            ],
+            hovertemplate=f"{hover(role)}: %{{customdata[0]:,}} samples<br>activation %{{hovertext}}<extra></extra>",
         )
     if delta is not None and delta > 0:
         line = {"dash": "dot", "color": INK}

@@ -40,6 +40,7 @@ export default { render({ model, el }) {
       const cell = document.createElement(tag);
       cell.textContent = value; cell.dir = "auto";
       if ((columns[at] || {}).number) cell.className = "number";
+      else if (value.length <= 12) cell.className = "short";
       more(cell, at); line.append(cell);
     });
     head.replaceChildren(); body.replaceChildren(); lines = new Map();

@@ -12,7 +12,15 @@ from scipy import sparse
 from fac_lab import annotation
 from fac_lab.annotation.cases import Draw, Held, detection_cases, fuzzing_cases, neighbours
 from fac_lab.annotation.explain import Explanation
-from fac_lab.annotation.scores import detect, feature_scores, fuzz, over_features, recall_by_strength
+from fac_lab.annotation.scores import (
+    SCORE_COLUMNS,
+    detect,
+    feature_scores,
+    fuzz,
+    over_features,
+    recall_by_strength,
+    with_scores,
+)
 from fac_lab.chat.client import ChatClient, ChatReply
 from fac_lab.errors import SettingsError
 from fac_lab.features.spans import Span
@@ -231,6 +239,21 @@ def test_an_unreadable_judge_is_counted_not_scored(held, says):
 def test_nothing_to_ask_is_an_empty_table():
     answers = detect([], SUMMARIES, client(Judge()), PROMPTS / "paper")
     assert len(answers) == 0 and len(feature_scores(answers)) == 0
+    assert with_scores(pd.DataFrame({"feature": [3]}), answers)[list(SCORE_COLUMNS)].isna().all(axis=None)
+
+
+def test_labels_carry_the_scores_that_were_counted():
+    """Feature 5: three of four positives and both negatives right in detection, both marks in fuzzing; feature 6 has no
+    negative, and so no score; feature 7 was not asked about."""
+    rows = [(5, "detection", True, said) for said in (True, True, False, True)]
+    rows += [(5, "detection", False, False)] * 2 + [(5, "fuzzing", True, True), (5, "fuzzing", False, False)]
+    rows += [(6, "detection", True, True)]
+    answers = pd.DataFrame(rows, columns=["feature", "test", "truth", "answer"]).assign(kind="activating")
+    labels = pd.DataFrame({"feature": [7, 6, 5], "summary": ["c", "b", "a"]}, index=[3, 1, 2])
+    found = with_scores(labels, answers)
+    assert found.feature.tolist() == [7, 6, 5] and found.index.tolist() == [3, 1, 2]
+    assert found[list(SCORE_COLUMNS)].isna().sum(axis=1).tolist() == [3, 3, 0]
+    assert found.loc[2, list(SCORE_COLUMNS)].tolist() == [(3 / 4 + 1) / 2, 6, 1.0]
 
 
 def test_an_interval_over_features():

@@ -62,6 +62,8 @@ LABELS = pd.DataFrame(
         "relevant": [True, False, False, True],
         "reason": ["harm", "harmless", "cannot tell", "perhaps"],
         "label_score": [0.9, 0.6, np.nan, 0.75],
+        "label_texts": [15, 12, np.nan, 15],
+        "fuzzing_score": [0.8, 0.5, np.nan, np.nan],
     }
 )
 # Features:      0    1    2    3    4

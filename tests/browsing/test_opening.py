@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from fac_lab.annotation.scores import feature_scores
 from fac_lab.audit import audit
 from fac_lab.browsing.opening import open_audit, open_world
 from fac_lab.browsing.session import BrowserSession
@@ -18,6 +19,8 @@ from fac_lab.features.encoder import Encoder
 from fac_lab.lab import Lab
 from fac_lab.profile import CoverageRule, SaeSettings, load_profile
 from fac_lab.world import concepts, hold_out, queries
+
+SCORED = 3
 
 
 @pytest.fixture(scope="module")
@@ -159,7 +162,31 @@ def test_a_profile_with_another_sae_is_refused_by_name(audited, profile):
 
 @pytest.fixture(scope="module")
 def world(profile, tmp_path_factory):
-    return open_world(Lab.open(profile, out=tmp_path_factory.mktemp("world")), synthetic=False)
+    return open_world(Lab.open(profile, out=tmp_path_factory.mktemp("world")), synthetic=False, scored=SCORED)
+
+
+def test_some_labels_are_scored_and_scores_of_other_runs_are_found(world, monkeypatch):
+    lab, anchor, corpus = world.model.lab, world.anchor, world.corpora["anchor"]
+    labels, scored = world.labels, np.flatnonzero(world.table.scored)
+    (kept,) = lab.store.finished("label_scores")
+    asked = [feature for feature, _ in kept.made_by["summaries"]]
+    assert len(asked) == SCORED and world.table.relevant[asked].all() and len(scored)
+    found = feature_scores(kept.read_frame("answers.parquet")).set_index(["test", "feature"]).score.dropna()
+    assert set(scored) == {feature for test, feature in found.index if test == "detection"} <= set(asked)
+    for feature in scored:
+        assert world.table.label_score[feature] == found["detection", feature]
+
+    # A further choice of features adds to what is known, and what is known is asked of nobody.
+    two = labels[labels.summary.notna() & ~labels.feature.isin(asked)].head(2)
+    answers = lab.score_labels(two, anchor, corpus, world.cut.delta)
+    monkeypatch.setattr(lab, "trace_each", None)
+    known = lab.known_scores(labels, anchor, corpus, world.cut.delta)
+    assert set(known.feature) == set(answers.feature) | set(kept.read_frame("answers.parquet").feature)
+    again = known[known.feature.isin(two.feature)].reset_index(drop=True)
+    pd.testing.assert_frame_equal(again, answers, check_dtype=False)
+    renamed = labels.assign(summary="requests about something else (money)")
+    assert not len(lab.known_scores(renamed, anchor, corpus, world.cut.delta))
+    assert not len(lab.known_scores(labels, anchor, corpus, world.cut.delta / 2))
 
 
 def test_the_mini_world_is_opened_with_truth_and_relevance(world):

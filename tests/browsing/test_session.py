@@ -35,8 +35,13 @@ def test_numbers_follow_threshold_and_scope(small):
     relevant = small.set_scope("relevant")
     assert (relevant.n_support, relevant.n_missing) == (2, 1)
     assert small.set_threshold(None, m=3).n_support == 1
+    small.set_threshold(0.5)
+    assert small.set_support(3).n_support == 1 and small.set_support(None).n_support == 2
+    assert (small.set_support(2).m, small.delta, small.numbers().n_support) == (2, 0.5, 2)
+    assert small.coverage().m == 2 and small.curve([0.5]).m.tolist() == [2] and small.manifest()["rule"]["support"] == 2
     before = small.numbers()
-    for bad in (lambda: small.set_threshold(-1), lambda: small.set_threshold(1, m=0), lambda: small.set_scope("some")):
+    bad_ones = [lambda: small.set_threshold(-1), lambda: small.set_threshold(1, m=0), lambda: small.set_scope("some")]
+    for bad in (*bad_ones, lambda: small.set_support(0)):
         with pytest.raises(SettingsError):
             bad()
     assert small.numbers() == before
@@ -87,11 +92,13 @@ def test_one_feature_with_everything_that_is_known(small):
         "annotator",
     )
     assert (view.verdict.shown, view.reason, view.label_score) == ("Maybe", "perhaps", 0.75)
+    assert (view.label_texts, view.fuzzing_score) == (15, None)
     assert [span.text for span in view.spans["anchor"]] == ["<b>refund</b>", "exam"] and view.spans["seed"] == []
     assert view.histogram.counts["anchor"].sum() == 2 and view.histogram.silent("seed") == 2
     assert set(view.absent) == {"synthetic", "domain"} and view.samples is None and view.domain is None
     unknown = small.feature(4)
     assert (unknown.summary.shown, unknown.summary.source, unknown.label_score) == (None, None, None)
+    assert (unknown.label_texts, unknown.fuzzing_score) == (None, None)
     assert {"labels", "label_score", "spans"} <= set(unknown.absent)
     assert small.feature(2).absent["labels"] == "cannot tell"
     with pytest.raises(SettingsError, match="selected"):

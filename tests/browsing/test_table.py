@@ -48,6 +48,8 @@ FILTERS = {
     "verdicts": (Filters(verdicts=("Yes", "unjudged")), lambda row: row.verdict in ("Yes", None)),
     "score": (Filters(label_score=(0.2, 0.7)), lambda row: 0.2 <= row.label_score <= 0.7),
     "score from": (Filters(label_score=(0.5, None)), lambda row: row.label_score >= 0.5),
+    "scored": (Filters(scored=True), lambda row: row.label_score == row.label_score),
+    "not scored": (Filters(scored=False), lambda row: row.label_score != row.label_score),
     "frequency": (Filters(anchor_frequency=(0.1, 0.3)), lambda row: 0.1 <= row.anchor_count / 200 <= 0.3),
     "domains": (Filters(domains=("arts", "unknown")), lambda row: row.domain in ("arts", None)),
     "text": (Filters(text="KIND thing"), lambda row: "Kind" in (row.summary or "")),
@@ -106,7 +108,7 @@ def test_facets_count_each_option_under_the_other_filters(table, cut):
     facets = table.facets(filters, cut)
     for kind, options in facets.items():
         for option, number in options.items():
-            value = {"yes": True, "no": False}[option] if kind == "relevant" else (option,)
+            value = {"yes": True, "no": False}.get(option, (option,))
             changed = {**vars(filters), kind: value}
             assert number == table.mask(Filters(**changed), cut).sum(), (kind, option)
     assert sum(table.facets(Filters(), cut)["status"].values()) == 60

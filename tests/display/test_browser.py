@@ -128,6 +128,41 @@ def test_the_threshold_moves_numbers_counts_list_and_figures_in_place(page):
     assert page.session.delta is None and listed(page) == [1, 3]
 
 
+def test_the_support_is_set_beside_the_threshold_and_given_back_to_the_rule(page):
+    """Two anchor samples activate features 0, 1 and 3; the seed has 0."""
+    dial, session = page.dial, page.session
+    assert (dial.support.value, dial.by_rule.value, dial.support.max) == (1, True, 4)
+    dial.support.value = 2
+    assert (session.m, session.cut.m, dial.by_rule.value) == (2, 2, False)
+    assert numbers(page) == {"FAC": "0.333", "missing": "2", "by chance": "1.7", "null": "0"}
+    assert page.filters.status.counts() == {"covered": 1, "missing": 2, "outside": 2} and listed(page) == [1, 3]
+    dial.support.value = 3
+    assert numbers(page)["FAC"] == "1.000" and listed(page) == []
+    page.dial.threshold.value = session.live.deltas()[1]
+    assert session.m == 3 and dial.support.value == 3  # a step of the threshold leaves it
+    dial.by_rule.value = True
+    assert session.m is None and dial.support.value == session.cut.m == 1
+    dial.by_rule.value = False
+    assert session.m == 1
+    page.views.tabs.value = "Compare"
+    dial.support.value = 2
+    assert page.sides.comparison.numbers["m"] == (2, 2)
+
+
+def test_label_quality_stands_in_the_head_with_what_luck_gives(page):
+    assert "label quality: <b>0.60</b>" in page.about.head.value and "by chance 0.50" in page.about.head.value
+    page.acting.name.value, page.acting.summary.value = "Ann", "kneading"
+    page.acting.save_summary.click()
+    assert "label quality of the annotator&#39;s summary" in page.about.head.value
+    page.desk.select(2)
+    assert "label quality" not in page.about.head.value  # there is no label
+    session = page.session
+    session.table.label_score[3] = np.nan
+    page.desk.select(3)
+    assert "label quality: not scored" in page.about.head.value
+    assert "not scored" in static_browser(session) and "0.60" in static_browser(session)
+
+
 def test_a_step_of_the_slider_is_answered_at_once(session):
     """All that a step does on this side, with 65,536 features, stays below the 200 ms that feel immediate."""
     dice = np.random.default_rng(0)
@@ -139,6 +174,13 @@ def test_a_step_of_the_slider_is_answered_at_once(session):
     for step in range(1, len(page.dial.threshold.options)):
         began = time.process_time()
         page.desk.session.set_threshold(page.dial.threshold.options[step][1])
+        page.dial.show()
+        seconds.append(time.process_time() - began)
+    assert np.median(seconds) < 0.2
+    seconds = []
+    for m in range(2, 10):
+        began = time.process_time()
+        page.desk.session.set_support(m)
         page.dial.show()
         seconds.append(time.process_time() - began)
     assert np.median(seconds) < 0.2
@@ -174,8 +216,17 @@ def test_filters_search_and_order(page):
     page.filters.relevant.chosen = ["yes", "no"]
     assert len(listed(page)) == 5
     page.filters.score.value = (0.7, 1.0)
-    assert listed(page) == [0, 3]
+    assert listed(page) == [0, 3] and page.filters.scored.counts() == {"no": 0, "yes": 2}
     page.filters.clear.click()
+    page.filters.scored.chosen = ["no"]
+    assert listed(page) == [2, 4] and page.filters.scored.counts() == {"no": 2, "yes": 3}
+    page.filters.clear.click()
+    page.listing.order.value = "label_score"
+    assert listed(page) == [0, 3, 1, 2, 4]
+    assert [row["cells"][-1] for row in page.listing.table.rows] == ["0.90", "0.75", "0.60", "–", "–"]
+    assert page.listing.table.columns[-1]["name"] == "quality"
+    page.listing.order.value = "anchor_count"
+    assert page.listing.table.columns[-1]["name"] == "seed"
     page.filters.frequency.value = (0.5, 1.0)
     assert listed(page) == [0, 1, 3]
     page.filters.clear.click()
@@ -272,7 +323,7 @@ def test_changes_are_kept_with_a_name_beside_the_machines_word_and_taken_back(pa
 
 def test_a_sample_is_rejected_accepted_and_what_others_did_is_taken_in(page, session, tmp_path):
     acting = page.acting
-    assert [row["cells"][2] for row in acting.samples.rows] == ["not: does not activate", "kept"]
+    assert [row["cells"][2] for row in acting.samples.rows] == ["no: does not activate", "yes"]
     acting.name.value = "Ann"
     acting.samples.pick("1")
     acting.reject.click()
@@ -358,6 +409,28 @@ def test_two_sides(page, session, tmp_path):
     sides.what.value = "data in a file …"
     sides.compare.click()
     assert "no file is named" in page.desk.said and sides.found.value == ""
+
+
+def test_figures_stay_on_the_page_while_others_are_shown(page):
+    """Taken away and put up again, plotly's widget would not follow the selection any more."""
+    place = page.views.place
+    page.views.tabs.value = "Curve"
+    page.views.tabs.value = "Compare"
+    page.views.tabs.value = "Anchor and seed"
+    displays = [child.layout.display for child in place.children]
+    assert displays == [None, "none", "none"] and place.children[0] is page.views.scatter.widget
+    page.desk.select(3)
+    ring = page.views.scatter.live.figure.data[-1]
+    assert ring.customdata.tolist() == [3]
+
+
+def test_a_trial_stays_until_another_feature_is_shown(page):
+    page.acting.trial.value, page.acting.name.value = "what was tried", "Ann"
+    page.acting.summary.value = "kneading"
+    page.acting.save_summary.click()
+    assert page.acting.trial.value == "what was tried" and "kneading" in page.acting.about.value
+    page.desk.select(3)
+    assert page.acting.trial.value == ""
 
 
 def test_the_curve_has_the_null_beside(page):

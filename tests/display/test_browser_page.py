@@ -14,6 +14,7 @@ import time
 import urllib.request
 from pathlib import Path
 
+import nbformat
 import pytest
 
 import fac_lab
@@ -25,7 +26,7 @@ WIDE = {"width": 1440, "height": 1000}
 FIRST = 240_000
 """Milliseconds until the page stands: a process has to import PyTorch first, on a machine that does other things."""
 SOON = 60_000
-KEPT = ("chat", "labels", "maps", "samples", "stats")
+KEPT = ("chat", "label_scores", "labels", "maps", "samples", "stats")
 BROWSE = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -132,6 +133,25 @@ def move_the_threshold(screen: Screen) -> list[float]:
     return steps
 
 
+def change_the_support(screen: Screen) -> float:
+    """Arrow keys on the field of m, and back to the rule by the space bar; seconds from key to number."""
+    field, rule = screen.at("fl-support").locator("input"), screen.at("fl-support-rule")
+    before, m = screen.numbers(), int(field.input_value())
+    field.focus()
+    began = time.monotonic()
+    screen.page.keyboard.press("ArrowUp")
+    screen.wait("fl-numbers", rf"m = {m + 1}\b")
+    seconds = time.monotonic() - began
+    moved = screen.numbers()
+    assert moved["fac"] != before["fac"], "an anchor has features that just reach the rule's m"
+    screen.until(lambda: screen.listed() == int(moved["missing"].replace(",", "")))
+    rule.focus()
+    screen.page.keyboard.press("Space")
+    screen.until(lambda: screen.numbers() == before and field.input_value() == str(m))
+    screen.until(lambda: screen.listed() == int(before["missing"].replace(",", "")))
+    return seconds
+
+
 def filter_the_list(screen: Screen) -> None:
     """Status, search, and all off again; the list has as many features as the box said."""
     status = screen.at("fl-status-filter")
@@ -165,18 +185,29 @@ def select_by_keys(screen: Screen) -> None:
     assert screen.chosen() == second
 
 
-def select_a_point(screen: Screen) -> None:
-    """A click on a missing feature in the figure of anchor and seed."""
-    figure = screen.page.locator(".fl-scatter.js-plotly-plot, .fl-scatter .js-plotly-plot").first
+def figure_of(screen: Screen, name: str):
+    figure = screen.page.locator(f".{name}.js-plotly-plot, .{name} .js-plotly-plot").first
+    figure.locator(".gl-container, canvas").first.wait_for(state="attached", timeout=SOON)
     figure.scroll_into_view_if_needed()
-    x, y = figure.evaluate(
+    return figure
+
+
+def missing_points(figure) -> list[tuple[float, float]]:
+    """Where the missing features lie on the screen."""
+    return figure.evaluate(
         """plot => {
-          const trace = plot._fullData.find((trace) => trace.meta === "missing"), last = trace.x.length - 1;
+          const trace = plot._fullData.find((trace) => trace.meta === "missing");
           const { xaxis, yaxis } = plot._fullLayout, box = plot.getBoundingClientRect();
-          return [box.left + xaxis._offset + xaxis.d2p(trace.x[last]),
-                  box.top + yaxis._offset + yaxis.d2p(trace.y[last])];
+          return Array.from(trace.x).map((x, at) => [box.left + xaxis._offset + xaxis.d2p(x),
+                                                     box.top + yaxis._offset + yaxis.d2p(trace.y[at])]);
         }"""
     )
+
+
+def select_a_point(screen: Screen, name: str = "fl-scatter", *, which: int = -1) -> str:
+    """A click on a missing feature in a figure; the feature."""
+    figure = figure_of(screen, name)
+    x, y = missing_points(figure)[which]
     under = """plot => (plot._hoverdata || []).filter((point) => plot._fullData[point.curveNumber].meta === "missing")
       .map((point) => String([point.customdata].flat(2)[0]))"""
     screen.page.mouse.move(x - 30, y - 30)
@@ -187,13 +218,61 @@ def select_a_point(screen: Screen) -> None:
     (feature,) = figure.evaluate(under)
     screen.page.mouse.click(x, y)
     screen.wait("fl-head", rf"#?{feature}\b")
+    return feature
+
+
+def lasso_the_missing(screen: Screen, name: str) -> None:
+    """A lasso around all missing features lists them; a click on one of them, inside the lasso, still selects it."""
+    figure = figure_of(screen, name)
+    before = screen.chosen()
+    points, mouse = missing_points(figure), screen.page.mouse
+    (left, right), (top, bottom) = ((min(side) - 14, max(side) + 14) for side in zip(*points, strict=True))
+    mouse.move(left, top)
+    mouse.down()
+    for corner in ((right, top), (right, bottom), (left, bottom), (left, top + 2)):
+        mouse.move(*corner, steps=8)
+    mouse.up()
+    screen.until(lambda: screen.at("fl-among").is_visible())
+    assert figure.locator(".selectionlayer path").count() > 0
+    assert int(re.search(r"only ([\d,]+)", screen.text("fl-among"))[1].replace(",", "")) >= len(points)
+    screen.until(lambda: screen.listed() == len(points))
+    chosen = {select_a_point(screen, name, which=which) for which in (0, len(points) // 2)}
+    assert len(chosen) == 2 and before is not None
+    assert screen.at("fl-among").is_visible(), "a click leaves the lasso"
+    screen.at("fl-clear").click()
+    screen.until(lambda: not screen.at("fl-among").is_visible() and screen.listed() > len(points))
+    screen.until(lambda: figure.locator(".selectionlayer path").count() == 0)
+    screen.at("fl-status-filter").locator("input[data-key=missing]").check()
+    screen.until(lambda: screen.listed() == len(points))
+
+
+def judge_the_labels(screen: Screen) -> None:
+    """The label's quality in the head, and the filter by it."""
+    screen.wait("fl-head", r"label quality: ([01]\.\d\d|not scored)")
+    missing = screen.at("fl-status-filter").locator("input[data-key=missing]")
+    missing.uncheck()  # too few anchor samples activate those of the smoke profile for their labels to be scored
+    screen.at("fl-more").click()
+    scored = screen.at("fl-scored-filter").locator("label", has=screen.page.locator("input[data-key=yes]"))
+    screen.until(lambda: scored.locator("b").inner_text() not in ("", "0"))
+    n = int(scored.locator("b").inner_text())
+    scored.locator("input").check()
+    screen.until(lambda: screen.listed() == n)
+    screen.at("fl-order").locator("select").select_option("label quality")
+    values = screen.page.locator(".fl-browser .fl-list tbody tr td:last-child")
+    screen.until(lambda: all(re.fullmatch(r"[01]\.\d\d", value) for value in values.all_inner_texts()))
+    assert sorted(values.all_inner_texts(), reverse=True) == values.all_inner_texts()
+    screen.at("fl-order").locator("select").select_option("in the anchor")
+    scored.locator("input").uncheck()
+    screen.at("fl-more").click()
+    missing.check()
+    screen.until(lambda: screen.listed() == int(screen.numbers()["missing"].replace(",", "")))
 
 
 def act(screen: Screen, home: Path) -> None:
     """Try a text, reject a sample under a name, take it back."""
     page = screen.page
     screen.at("fl-panel").get_by_text("Act", exact=True).click()
-    screen.at("fl-try").locator("textarea").fill("How do I pick the lock <b>of my own door</b>?")
+    screen.at("fl-try").locator("textarea").fill("How do I bake <b>bread</b> without an oven?")
     screen.at("fl-try-it").click()
     screen.wait("fl-trial", "active.*threshold", timeout=FIRST)
     assert "<b>" in screen.text("fl-trial"), "a text is shown as it is"
@@ -219,6 +298,13 @@ def act(screen: Screen, home: Path) -> None:
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as server:
         return server.getsockname()[1]
+
+
+def answers(address: str) -> bool:
+    try:
+        return urllib.request.urlopen(address, timeout=5).status == 200
+    except OSError:
+        return False
 
 
 def keep(page, name: str) -> None:
@@ -254,10 +340,13 @@ def test_the_page_that_voila_serves(chromium, home, served, tmp_path):
         assert screen.listed() == int(screen.numbers()["missing"]) > 1
         steps = move_the_threshold(screen)
         print("slider, key to number:", " ".join(f"{1000 * step:.0f} ms" for step in steps))
+        print(f"support, key to number: {1000 * change_the_support(screen):.0f} ms")
         filter_the_list(screen)
         select_by_keys(screen)
+        judge_the_labels(screen)
         keep(page, "browser_light")
         select_a_point(screen)
+        lasso_the_missing(screen, "fl-scatter")
         act(screen, home)
 
         paper = "getComputedStyle(document.querySelector('.fl-browser')).backgroundColor"
@@ -265,6 +354,12 @@ def test_the_page_that_voila_serves(chromium, home, served, tmp_path):
         page.emulate_media(color_scheme="dark")
         page.wait_for_function(f"{paper} !== 'rgb(255, 255, 255)'")
         keep(page, "browser_dark")
+        screen.at("fl-views").get_by_text("Map", exact=True).click()
+        lasso_the_missing(screen, "fl-map")
+        screen.at("fl-views").get_by_text("Anchor and seed", exact=True).click()
+        select_by_keys(screen)
+        ring = "plot => String([plot._fullData.at(-1).customdata].flat(2)[0])"
+        screen.until(lambda: figure_of(screen, "fl-scatter").evaluate(ring) == screen.chosen())
         assert not [url for url in asked if not url.startswith((address.split("/?")[0], "data:", "blob:"))]
         assert not faults
         page.close(run_before_unload=True)
@@ -280,7 +375,11 @@ def test_the_page_that_voila_serves(chromium, home, served, tmp_path):
 @pytest.mark.slow
 def test_the_notebook_in_jupyterlab(chromium, home, served, tmp_path):
     source = Path(fac_lab.__file__).parents[1] / "notebooks" / "04_missing_feature_browser.ipynb"
-    shutil.copy(source, tmp_path / "browser.ipynb")
+    notebook = nbformat.read(source, as_version=4)
+    shown = next(place for place, cell in enumerate(notebook.cells) if cell.source.startswith("browser("))
+    # JupyterLab draws what is in sight: behind all cells run, that is the last one.
+    notebook.cells = notebook.cells[: shown + 1]
+    nbformat.write(notebook, tmp_path / "browser.ipynb")
     port, token = free_port(), "for-this-test-only"
     options = [f"--ServerApp.root_dir={tmp_path}", f"--ServerApp.port={port}", f"--IdentityProvider.token={token}"]
     environment = {
@@ -289,13 +388,11 @@ def test_the_notebook_in_jupyterlab(chromium, home, served, tmp_path):
         "JUPYTER_CONFIG_DIR": str(tmp_path / "config"),
     }
     arguments = ["--no-browser", "--allow-root", "--ip=127.0.0.1", *options]
-    with served("-c", JUPYTER, str(port), *arguments, stop=signal.SIGTERM, **environment) as (address, _):
-        for _ in range(600):
-            try:
-                urllib.request.urlopen(f"{address}api", timeout=5).read()
-                break
-            except OSError:
-                time.sleep(0.2)
+    with served("-c", JUPYTER, str(port), *arguments, stop=signal.SIGTERM, **environment) as (address, server):
+        until = time.monotonic() + FIRST / 1000
+        while not answers(f"{address}api"):
+            assert server.poll() is None and time.monotonic() < until, "JupyterLab did not start"
+            time.sleep(0.2)
         page = chromium.new_context(viewport=WIDE).new_page()
         page.goto(f"{address}lab/tree/browser.ipynb?token={token}", timeout=FIRST)
         page.locator(".jp-Notebook .jp-Cell").first.wait_for(timeout=FIRST)
@@ -305,6 +402,7 @@ def test_the_notebook_in_jupyterlab(chromium, home, served, tmp_path):
         screen = Screen(page)
         screen.at("fl-numbers").scroll_into_view_if_needed()
         move_the_threshold(screen)
+        change_the_support(screen)
         filter_the_list(screen)
         select_by_keys(screen)
         select_a_point(screen)

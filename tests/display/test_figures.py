@@ -137,6 +137,18 @@ def test_histogram_counts_each_sample_in_the_bar_of_its_activation(anchor_and_se
         assert count == ((active > low) & (active <= high)).sum()
 
 
+def test_histogram_bars_hold_the_bins_of_their_half_octave():
+    """One sample in the middle of every bin: float32 edges at whole steps may lie a hair below their step."""
+    edges = EDGES.astype(float)
+    middle = np.concatenate([[edges[1] / 2], np.sqrt(edges[1:-1] * edges[2:]), [edges[-1] * 1.1]])
+    (bars,) = figures.activation_histogram({"anchor": stats_of(middle[:, None])}, 0).data
+    half_octaves, counts = np.unique(np.floor(2 * np.log2(middle[1:])), return_counts=True)
+    assert np.array(bars.customdata)[:, 0].tolist() == [1, *counts]
+    np.testing.assert_allclose(np.array(bars.x)[1:], half_octaves / 2 + 0.25)
+    assert set(counts[:-1]) == {4, 5}  # the edge at 1.5 makes one bin more
+    assert bars.hovertext[0] == "0 to 0.0009766" and bars.hovertext[-1] == "above 4096"
+
+
 def test_gap_coverage_and_sae_quality_state_their_numbers():
     steps = pd.DataFrame({"step": ["one", "two"], "covered": [5, 9], "missing": [10, 10], "own": [4, 8]})
     figure = figures.gap_coverage(steps)

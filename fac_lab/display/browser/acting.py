@@ -26,6 +26,7 @@ class ActingPart:
         self.desk = desk
         self._draws: dict[int, int] = {}
         self._texts: list[str] = []
+        self._shown: int | None = None
         self.about = html("fl-about")
         self.name = self._field(ipywidgets.Text, "your name", "fl-name", "kept with each change")
         self.tried = self._field(ipywidgets.Textarea, "", "fl-try", "a text of your own")
@@ -79,9 +80,9 @@ class ActingPart:
         i = session.selected
         summary = session.table.summary[i]
         head = Markup("<h3>#{} {}</h3>").format(i, text((summary or "no summary")[:300]))
-        if self.about.value != head:
+        if self._shown != i:
             self.trial.value = self.written.value = ""
-        self.about.value = head
+        self._shown, self.about.value = i, head
         self.summary.value, self.verdict.value = summary or "", session.table.verdict[i] or VERDICTS[-1]
         self._show_samples(session.samples(i))
         self.history.value = history_html(session.journal.history(i) if session.journal else [])
@@ -90,7 +91,7 @@ class ActingPart:
         rows: list[Row] = []
         self._texts = [] if frame is None else frame.text.tolist()
         for number, sample in enumerate(() if frame is None else frame.itertuples(index=False)):
-            kept = "kept" if sample.kept else f"not: {sample.reason}"
+            kept = "yes" if sample.kept else f"no: {sample.reason}"
             value = "–" if pd.isna(sample.activation) else f"{sample.activation:.4g}"
             decided = f"{sample.decision}ed by {sample.decided_by}" if sample.decision else ""
             rows.append(Row(str(number), (value, sample.text or "–", kept, decided)))

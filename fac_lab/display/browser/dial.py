@@ -1,6 +1,7 @@
-"""The live threshold: the slider, which features count, and what follows from them at once."""
+"""The live threshold: slider, minimum support, which features count, and what follows from them at once."""
 
 import math
+from collections.abc import Callable
 
 import ipywidgets
 import numpy as np
@@ -17,7 +18,7 @@ REDRAW_AFTER = 0.12
 
 
 class DialPart:
-    """Slider, scope and numbers. Parts: `threshold`, `scope`, `numbers`, `widget`."""
+    """Slider, support, scope and numbers. Parts: `threshold`, `support`, `by_rule`, `scope`, `numbers`, `widget`."""
 
     def __init__(self, desk: Desk) -> None:
         self.desk = desk
@@ -36,6 +37,24 @@ class DialPart:
             "fl-wide",
         )
         self.threshold.tooltip = "pooled activation that a sample has to exceed to count; keys: ← →"
+        self.support = named(
+            ipywidgets.BoundedIntText(
+                value=desk.session.cut.m,
+                min=1,
+                max=max(desk.session.cut.n_anchor, desk.session.cut.m),
+                description="support m",
+                style={"description_width": "initial"},
+            ),
+            "fl-support",
+        )
+        self.support.tooltip = "anchor samples that a feature needs to count; keys: ↑ ↓, or a number"
+        self.by_rule = named(
+            ipywidgets.ToggleButton(
+                value=desk.session.m is None, description="by the rule", tooltip="the m that follows from the rule"
+            ),
+            "fl-support-rule",
+        )
+        self._quiet = False
         self.scope = named(
             ipywidgets.ToggleButtons(
                 options=[("all features", "all"), ("relevant only", "relevant")],
@@ -45,19 +64,37 @@ class DialPart:
             "fl-scope",
         )
         self.numbers = html("fl-numbers")
-        self.widget = box(self.numbers, self.threshold, self.scope, name="fl-dial")
+        self.widget = box(
+            *(self.numbers, self.threshold, box(self.support, self.by_rule, flow=True), self.scope), name="fl-dial"
+        )
         self.threshold.observe(lambda change: self._moved(), "value")
+        self.support.observe(lambda change: self._asked(self.support.value), "value")
+        self.by_rule.observe(lambda change: self._asked(None if self.by_rule.value else self.support.value), "value")
         self.scope.observe(lambda change: self._scoped(), "value")
         desk.on("cut", self.show)
 
     def show(self) -> None:
         """The numbers at the present threshold."""
-        self.numbers.value = numbers_html(self.desk.session.numbers())
+        session = self.desk.session
+        self.numbers.value = numbers_html(session.numbers())
+        self._quiet = True
+        self.support.max = max(self.support.max, session.cut.m)
+        self.support.value, self.by_rule.value = session.cut.m, session.m is None
+        self._quiet = False
 
     def _moved(self) -> None:
-        desk = self.desk
+        session = self.desk.session
         delta = None if self.threshold.value == self._own else self.threshold.value
-        desk.act(lambda: desk.session.set_threshold(delta, desk.session.m), background=True)
+        self._set(lambda: session.set_threshold(delta, session.m))
+
+    def _asked(self, m: int | None) -> None:
+        if not self._quiet:
+            self._set(lambda: self.desk.session.set_support(m))
+
+    def _set(self, change: Callable[[], Numbers]) -> None:
+        """Numbers at once, lists and figures once the steps have come to rest."""
+        desk = self.desk
+        desk.act(change, background=True)
         self.show()
         desk.later("cut", REDRAW_AFTER, lambda: desk.act(lambda: None, tell=["cut", "list", "feature"]))
 

@@ -26,6 +26,12 @@ LONGEST = 1500
 """Characters of a span, or of a summary, that are shown without heat."""
 
 
+QUALITY = (
+    "Detection: can a judge tell by the summary alone which held-out texts activate the feature? "
+    "Fuzzing: which token of a text it is? Balanced accuracies, from 0 to 1."
+)
+
+
 class FeaturePart:
     """Parts: `head`, `histogram`, `spans`, `nearest`, `lens`, `link`, `load`, `widget`."""
 
@@ -133,15 +139,26 @@ def head_html(view: FeatureView) -> Markup:
         f"activation {view.maximum:.4g}, mean {view.mean:.4g}"
     )
     parts.append(Markup("<p>{}</p>").format(counts))
-    facts = []
-    if view.label_score is not None:
-        facts.append(f"label score {view.label_score:.2f}")
-    facts += [f"{name} {value}" for name, value in (("concept", view.concept), ("domain", view.domain)) if value]
+    if view.summary.machine is not None:
+        parts.append(quality_html(view))
+    facts = [f"{name} {value}" for name, value in (("concept", view.concept), ("domain", view.domain)) if value]
     if facts:
         parts.append(Markup("<p>{}</p>").format(" · ".join(facts)))
-    absent = [why for name, why in view.absent.items() if name in ("labels", "label_score") and why != view.reason]
-    parts += [soft("; ".join(absent))] * bool(absent)
+    absent = view.absent.get("labels")
+    parts += [soft(absent)] * (absent is not None and absent != view.reason)
     return Markup("").join(parts)
+
+
+def quality_html(view: FeatureView) -> Markup:
+    """What the annotator's summary is worth, beside what luck gives."""
+    if view.label_score is None:
+        return Markup("<p>label quality: not scored</p>")
+    texts = "" if view.label_texts is None else f", {view.label_texts} texts"
+    fuzzing = "" if view.fuzzing_score is None else f"; fuzzing {view.fuzzing_score:.2f}"
+    whose = "" if view.summary.source == "machine" else " of the annotator's summary"
+    return Markup(
+        '<p title="{}">label quality{}: <b>{:.2f}</b> <span class="fl-soft">(detection{}{}; by chance 0.50)</span></p>'
+    ).format(QUALITY, whose, view.label_score, texts, fuzzing)
 
 
 def _said_html(kind: str, said: Said) -> Markup:

@@ -35,7 +35,8 @@ class LiveFigure:
         figure = untitled(figure).update_layout(height=self.height, autosize=True)
         if self.figure is None or len(self.figure.data) != len(figure.data):
             self.figure = go.FigureWidget(figure)
-            self.figure._config = {"responsive": True, "displaylogo": False}
+            # A lasso is drawn to fill the list, not to be moved: its handles would take the clicks on points.
+            self.figure._config = {"responsive": True, "displaylogo": False, "editSelection": False}
             self.figure.add_class(self.name)
             for hook in self._hooks:
                 hook(self.figure)

@@ -3,7 +3,6 @@
 from typing import Any
 
 import ipywidgets
-import numpy as np
 from markupsafe import Markup
 
 from fac_lab.display.browser.desk import Desk
@@ -18,7 +17,7 @@ _WORD = {"description_width": "initial"}
 
 
 class FilterPart:
-    """Parts: `search`, `status`, `relevant`, `verdicts`, `domains`, `score`, `frequency`, `edited`, `among`,
+    """Parts: `search`, `status`, `relevant`, `verdicts`, `domains`, `scored`, `score`, `frequency`, `edited`, `among`,
     `more`, `clear`, `widget`."""
 
     def __init__(self, desk: Desk) -> None:
@@ -41,17 +40,21 @@ class FilterPart:
                 ("domain:", "fl-domain-filter"),
             )
         )
+        self.scored = named(Chips(legend="label scored:"), "fl-scored-filter")
         self.edited = named(Chips(legend="changed by people:"), "fl-edited-filter")
         self.edited.options = [{"key": "yes", "count": None}, {"key": "no", "count": None}]
-        self.score = self._range("label score", SCORES, "{:g}", "fl-score-filter")
+        self.score = self._range("label quality", SCORES, "{:g}", "fl-score-filter")
         self.frequency = self._range("anchor share", SHARES, "{:.4g} %", "fl-frequency-filter", times=100)
         self.among = html("fl-among")
         self.clear = button("clear all filters", "fl-clear", self._clear)
         # An accordion's head cannot be reached by keys.
         self.more = named(
-            ipywidgets.ToggleButton(description="more filters", tooltip="verdict, domain, changes, ranges"), "fl-more"
+            ipywidgets.ToggleButton(
+                description="more filters", tooltip="verdict, domain, changes, ranges, label quality"
+            ),
+            "fl-more",
         )
-        self._rest = box(self.verdicts, self.domains, self.edited, self.frequency, self.score)
+        self._rest = box(self.verdicts, self.domains, self.edited, self.frequency, self.scored, self.score)
         shown(self._rest, False)
         self.more.observe(lambda change: shown(self._rest, self.more.value), "value")
         self.widget = box(
@@ -63,12 +66,13 @@ class FilterPart:
             name="fl-filters",
         )
         table = desk.session.table
-        shown(self.score, not np.isnan(table.label_score).all())
+        for part in (self.scored, self.score):
+            shown(part, bool(table.scored.any()))
         shown(self.domains, bool(table.domain_names))
         shown(self.verdicts, desk.session.labels is not None)
         self._quiet = False
         self._take_over()
-        for part in (self.status, self.relevant, self.verdicts, self.domains, self.edited):
+        for part in self._chips:
             part.observe(lambda change: self._changed(), "chosen")
         for part in (self.score, self.frequency):
             part.observe(lambda change: self._changed(), "value")
@@ -87,6 +91,7 @@ class FilterPart:
             (self.relevant, "relevant"),
             (self.verdicts, "verdicts"),
             (self.domains, "domains"),
+            (self.scored, "scored"),
         ):
             part.count(facets[name])
         among = self.desk.session.filters.among
@@ -97,7 +102,8 @@ class FilterPart:
     def _changed(self) -> None:
         if self._quiet:
             return
-        relevant, edited = ({"yes": True, "no": False}.get(_only(part)) for part in (self.relevant, self.edited))
+        parts = (self.relevant, self.edited, self.scored)
+        relevant, edited, scored = ({"yes": True, "no": False}.get(_only(part)) for part in parts)
         self.desk.act(
             lambda: self.desk.session.set_filters(
                 text=self.search.value,
@@ -106,6 +112,7 @@ class FilterPart:
                 verdicts=self.verdicts.chosen or None,
                 domains=self.domains.chosen or None,
                 edited=edited,
+                scored=scored,
                 label_score=_bounds(self.score, SCORES),
                 anchor_frequency=_bounds(self.frequency, SHARES),
             ),
@@ -123,17 +130,27 @@ class FilterPart:
         for part, chosen in ((self.status, filters.status), (self.verdicts, filters.verdicts)):
             part.chosen = list(chosen or ())
         self.domains.chosen = list(filters.domains or ())
-        for part, wanted in ((self.relevant, filters.relevant), (self.edited, filters.edited)):
+        asked = ((self.relevant, filters.relevant), (self.edited, filters.edited), (self.scored, filters.scored))
+        for part, wanted in asked:
             part.chosen = [] if wanted is None else ["yes" if wanted else "no"]
+        for slider, steps, bounds in (
+            (self.score, SCORES, filters.label_score),
+            (self.frequency, SHARES, filters.anchor_frequency),
+        ):
+            slider.value = _steps_at(steps, bounds)
 
     def _clear(self) -> None:
         self._quiet = True
         self.search.value = ""
-        for part in (self.status, self.relevant, self.verdicts, self.domains, self.edited):
+        for part in self._chips:
             part.chosen = []
         self.score.value, self.frequency.value = (SCORES[0], SCORES[-1]), (SHARES[0], SHARES[-1])
         self._quiet = False
         self.desk.act(self.desk.session.clear_filters, tell=["list"])
+
+    @property
+    def _chips(self) -> tuple[Chips, ...]:
+        return self.status, self.relevant, self.verdicts, self.domains, self.edited, self.scored
 
     @staticmethod
     def _range(words: str, steps: tuple, label: str, name: str, *, times: float = 1) -> ipywidgets.Widget:
@@ -145,6 +162,13 @@ class FilterPart:
             style=_WORD,
         )
         return named(slider, name, "fl-wide")
+
+
+def _steps_at(steps: tuple, bounds: tuple[float | None, float | None] | None) -> tuple[float, float]:
+    """The slider's steps nearest to bounds."""
+    least, most = bounds or (None, None)
+    wanted = (steps[0] if least is None else least, steps[-1] if most is None else most)
+    return tuple(min(steps, key=lambda step, at=at: abs(step - at)) for at in wanted)
 
 
 def _only(part: Chips) -> str | None:

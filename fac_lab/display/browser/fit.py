@@ -1,9 +1,10 @@
 """Keeps plotly's figures as wide as their column: inside a widget they do not hear of it."""
 
 import anywidget
+import traitlets
 
 FIT = """
-export default { render({ el }) {
+export default { render({ model, el }) {
   el.style.display = "none";
   let root = null, waiting = null;
   // plotly, where it is responsive, listens to the window only.
@@ -22,7 +23,8 @@ export default { render({ el }) {
     for (const wait of [100, 1000, 3000]) setTimeout(tell, wait);
   };
   attach(80);
-  return () => { sizes.disconnect(); added.disconnect(); clearTimeout(waiting); };
+  model.on("change:shown", tell);
+  return () => { model.off("change:shown", tell); sizes.disconnect(); added.disconnect(); clearTimeout(waiting); };
 } };
 """
 
@@ -31,3 +33,5 @@ class Fit(anywidget.AnyWidget):
     """Lies inside the page and is not seen."""
 
     _esm = FIT
+    shown = traitlets.Int(0).tag(sync=True)
+    """Raised when a figure that was hidden is shown: it has not heard of any change of its column meanwhile."""

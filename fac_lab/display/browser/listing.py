@@ -1,5 +1,7 @@
 """The list of features: sorted, a page at a time, walked with the mouse or with keys."""
 
+from typing import Any
+
 import ipywidgets
 import numpy as np
 
@@ -10,7 +12,7 @@ from fac_lab.display.picker import Column, Picker, Row
 
 ORDERS = (
     *(("in the anchor", "anchor_count"), ("in the seed", "seed_count"), ("number", "feature")),
-    *(("summary", "summary"), ("verdict", "verdict"), ("status", "status"), ("label score", "label_score")),
+    *(("summary", "summary"), ("verdict", "verdict"), ("status", "status"), ("label quality", "label_score")),
     *(("maximum", "maximum"), ("mean", "mean"), ("domain", "domain"), ("concept", "concept"), ("changed", "edited")),
 )
 COLUMNS = (
@@ -21,6 +23,17 @@ COLUMNS = (
     Column("anchor", "anchor samples above the threshold", number=True),
     Column("seed", "seed samples above the threshold", number=True),
 )
+ALSO = {
+    "label_score": (
+        Column("quality", "how well the annotator's summary tells texts; – not scored", number=True),
+        ".2f",
+    ),
+    "maximum": (Column("maximum", "largest activation in the anchor", number=True), ".4g"),
+    "mean": (Column("mean", "mean positive activation in the anchor", number=True), ".4g"),
+    "domain": (Column("domain"), ""),
+    "concept": (Column("concept", "the known concept behind most of its activation"), ""),
+}
+"""Columns that are shown while the list is sorted by them, and how their values are written."""
 TEXT = 160
 """Characters of a summary that are shown in the list."""
 
@@ -61,8 +74,11 @@ class ListPart:
 
     def show(self) -> None:
         """The rows from `start` on."""
-        page = self.desk.session.page(self.start)
+        session = self.desk.session
+        page = session.page(self.start)
         self.start = page.start
+        column, form = ALSO.get(session.sort_by, (None, ""))
+        self.table.columns = [one._asdict() for one in (*COLUMNS, *filter(None, [column]))]
         rows = [
             Row(
                 str(row.feature),
@@ -73,12 +89,13 @@ class ListPart:
                     (row.verdict or "–") + "*" * bool(row.edited),
                     f"{row.anchor_count:,}",
                     f"{row.seed_count:,}",
+                    *([] if column is None else [_written(getattr(row, session.sort_by), form)]),
                 ),
                 row.status,
             )
             for row in page.frame.itertuples(index=False)
         ]
-        chosen = self.desk.session.selected
+        chosen = session.selected
         self.table.show(rows, "" if chosen is None else chosen)
         last = page.start + len(rows)
         words = f"{page.start + 1:,}–{last:,} of {page.total:,}" if rows else "none"
@@ -127,6 +144,10 @@ class ListPart:
                 self.turn(1)
             case "previous page":
                 self.turn(-1)
+
+
+def _written(value: Any, form: str) -> str:
+    return "–" if value is None or value != value else format(value, form)
 
 
 def soft_keys() -> ipywidgets.HTML:

@@ -14,7 +14,6 @@ from fac_lab.display.browser.dial import DialPart
 from fac_lab.display.browser.feature import FeaturePart
 from fac_lab.display.browser.files import FilesPart
 from fac_lab.display.browser.filters import FilterPart
-from fac_lab.display.browser.fit import Fit
 from fac_lab.display.browser.listing import ListPart
 from fac_lab.display.browser.rows import RowsPart
 from fac_lab.display.browser.sides import SidesPart
@@ -53,15 +52,16 @@ class BrowserPage(ipywidgets.VBox):
         left = box(self.dial.widget, self.filters.widget, self.listing.widget, name="fl-left")
         middle = box(self.views.widget, name="fl-middle")
         right = box(self.panel, self._place, name="fl-right")
+        # Where there is no room for three columns, the feature stands under the figures, not under the long list.
+        rest = named(ipywidgets.HBox([middle, right]), "fl-columns", "fl-rest")
         title = html("fl-title", Markup("<h3>{}</h3>").format(session.name))
         super().__init__(
             [
                 ipywidgets.HTML(f"<style>{STYLE}</style>", layout={"display": "none"}),
                 title,
                 desk.status,
-                named(ipywidgets.HBox([left, middle, right]), "fl-columns"),
+                named(ipywidgets.HBox([left, rest]), "fl-columns"),
                 self.hotkeys,
-                Fit(),
             ]
         )
         self.add_class("fl-browser")

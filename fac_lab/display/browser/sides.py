@@ -18,6 +18,7 @@ WORDS = {
     "m": "support m",
     "n_anchor": "anchor samples",
     "n_seed": "seed samples",
+    "n_relevant": "features that count",
     "n_support": "features in the anchor's support",
     "n_covered": "covered",
     "n_missing": "missing",
@@ -77,7 +78,8 @@ class SidesPart:
     def _compare(self) -> Comparison:
         session = self.desk.session
         if self.what.value == THRESHOLD:
-            return session.compare_threshold(None if self.threshold.value == RULE else self.threshold.value)
+            delta = None if self.threshold.value == RULE else self.threshold.value
+            return session.compare_threshold(delta, session.m)
         if self.what.value == FILE:
             from fac_lab.corpora import Corpus
 
@@ -140,4 +142,6 @@ def _bold(value: str, changed: bool) -> Markup:
 def _number(value: Any) -> str:
     if value is None:
         return "–"
-    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return "< 0.001" if 0 < value < 0.001 else f"{value:.4g}"

@@ -28,6 +28,8 @@ def static_browser(session: BrowserSession, *, rows: int = STATIC_ROWS) -> str:
             "seed": frame.seed_count,
         }
     )
+    if session.table.scored.any():
+        shown["label quality"] = ["not scored" if score != score else f"{score:.2f}" for score in frame.label_score]
     spans = (session.anchor.spans(int(feature))[:1] for feature in missing)
     examples = Markup("").join(
         Markup('<li>#{}: <bdi dir="auto">{}</bdi></li>').format(span.feature, mark_peak(span.text, span.peak))

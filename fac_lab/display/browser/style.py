@@ -24,6 +24,7 @@ STYLE = f"""
   width: 100%; }}
 .fl-browser .fl-columns > * {{ min-width: 0; margin: 0; overflow: visible; }}
 .fl-browser .fl-left {{ flex: 1 1 310px; max-width: 400px; }}
+.fl-browser .fl-rest {{ flex: 4 1 400px; width: auto; }}
 .fl-browser .fl-middle {{ flex: 2 1 400px; }}
 .fl-browser .fl-right {{ flex: 2 1 370px; }}
 @media (max-width: 900px) {{ .fl-browser .fl-left {{ max-width: none; }} }}
@@ -69,6 +70,7 @@ STYLE = f"""
   max-width: 26rem; border-top: 1px solid var(--fl-shade); }}
 .fl-browser .fl-picker td.number, .fl-browser .fl-picker th.number {{ text-align: end; white-space: nowrap;
   font-variant-numeric: tabular-nums; }}
+.fl-browser .fl-picker td.short {{ white-space: nowrap; }}
 .fl-browser .fl-picker tbody tr {{ cursor: pointer; background: none; }}
 .fl-browser .fl-picker tbody tr:hover {{ background: var(--fl-shade); }}
 .fl-browser .fl-picker tbody tr[aria-selected=true] {{ background: var(--fl-shade);
@@ -78,6 +80,8 @@ STYLE = f"""
 .fl-browser .fl-picker tr.outside td:first-child {{ color: var(--fl-soft); }}
 .fl-browser .fl-picker td {{ display: table-cell; }}
 .fl-browser .widget-vbox > .jupyter-button {{ align-self: flex-start; }}
+/* plotly lays the outline of a lasso over the points and lets it catch the mouse, with all that it encloses. */
+.fl-browser .selectionlayer path {{ pointer-events: none !important; }}
 .fl-browser .fl-bars {{ width: 100%; max-width: 36rem; display: block; }}
 .fl-browser .fl-bars text {{ fill: currentColor; opacity: .8; font-size: 11px; }}
 .fl-browser .fl-bars line {{ stroke: currentColor; opacity: .2; }}

@@ -1,7 +1,8 @@
 """Figures of the whole dictionary: anchor against seed, the map, coverage over thresholds.
 
-A figure is drawn when it comes to the screen and redrawn only while it is there. A click shows a feature, a lasso
-puts its features into the list.
+A figure is drawn when it comes to the screen and redrawn only while it is there. It stays on the page when another
+takes its place, hidden: plotly's widget goes on listening when it is taken away, fails at the next change, and keeps
+that from the figure which was put up in its stead. A click shows a feature, a lasso puts its features into the list.
 """
 
 from collections.abc import Callable
@@ -13,7 +14,8 @@ import plotly.graph_objects as go
 
 from fac_lab.display.browser.desk import Desk
 from fac_lab.display.browser.figures import LiveFigure
-from fac_lab.display.browser.style import box, html, soft
+from fac_lab.display.browser.fit import Fit
+from fac_lab.display.browser.style import box, html, shown, soft
 from fac_lab.display.maps import dictionary_figure, frequency_scatter, threshold_curve
 from fac_lab.errors import FacLabError, ModelError
 
@@ -119,7 +121,8 @@ class ViewsPart:
         )
         self.tabs.add_class("fl-views")
         self.place = box(name="fl-view")
-        self.widget = box(self.tabs, self.place)
+        self._fit, self._on_screen = Fit(), None
+        self.widget = box(self.tabs, self.place, self._fit)
         self.tabs.observe(lambda change: self.show(), "value")
         desk.on("cut", self.show)
         desk.on("list", self._unselect)
@@ -128,8 +131,13 @@ class ViewsPart:
     def show(self) -> None:
         """Draw what the tab names, and nothing else."""
         widget, draw = self._parts[self.tabs.value]
-        if self.place.children != (widget,):
-            self.place.children = (widget,)
+        if widget not in self.place.children:
+            self.place.children += (widget,)
+        if self._on_screen is not widget:
+            for other in self.place.children:
+                shown(other, other is widget)
+            self._on_screen = widget
+            self._fit.shown += 1
         busy = ""
         if self.tabs.value == "Map" and self.map.live.figure is None:
             busy = self.desk.loading("Laying out the map (computed once, then kept) …")

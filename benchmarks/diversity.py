@@ -20,8 +20,8 @@ def one(name: str, n: int, width: int) -> tuple[float, float, float]:
     """Seconds and processor seconds of one metric on `n` texts, and its value. Making the input is not counted."""
     from fac_lab.diversity import METRICS, diversity, find_clusters
 
-    texts = sample(n)
     needs, dice = METRICS[name].needs, np.random.default_rng(0)
+    texts = sample(n) if needs in ("", "parser") else [""] * n
     given = {}
     if needs in ("vectors", "clusters"):
         given["vectors"] = dice.standard_normal((n, width), np.float32)

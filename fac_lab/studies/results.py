@@ -19,7 +19,7 @@ from fac_lab.errors import ArtifactError
 from fac_lab.lab import Lab
 from fac_lab.profile import as_dict, project_root
 from fac_lab.store import package_versions, write_atomic
-from fac_lab.studies import label_noise, label_ways
+from fac_lab.studies import amounts, label_noise, label_ways, steps, switches
 from fac_lab.studies.labels import label_study
 from fac_lab.studies.missing import recovery_study
 from fac_lab.studies.toxicity import compare_arms
@@ -49,6 +49,12 @@ RESULTS: dict[str, Callable[[Lab], pd.DataFrame]] = {
     "label_overlap": _on_anchor(label_ways.overlap_study),
     "label_arms": _on_anchor(label_ways.ways_arms, at_most=3),
     "label_noise": _on_anchor(label_noise.noise_study, at_most=3),
+    "steps": _on_anchor(steps.steps_study, at_most=3),
+    "temperature": _on_anchor(steps.temperature_study, at_most=3),
+    "per_feature": _on_anchor(amounts.per_feature_study, at_most=3),
+    "coverage_ratio": _on_anchor(amounts.ratio_study, at_most=3),
+    "second_round": _on_anchor(amounts.second_round_study, at_most=3),
+    "switches": _on_anchor(switches.switches_study, at_most=3),
 }
 
 

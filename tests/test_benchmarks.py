@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from benchmarks import scaling, timing, ways
+from benchmarks import generate, scaling, timing, ways
 from benchmarks.collect import measure
 from benchmarks.settings import mini, texts
 
@@ -32,6 +32,13 @@ def test_lengths_spread_as_asked():
 def test_a_point_runs_in_a_process_of_its_own():
     found, peak = timing.alone(scaling.point, "batch", 512, 0.002, 1)
     assert found["tokens_per_second"] > 0 and 0.1 < peak < 10
+
+
+def test_tokens_that_are_written_are_counted():
+    frame = generate.measure(rounds=1, share=0.01)
+    assert frame.model.tolist() == ["mistral", "qwen", "llama"] and (frame.requests == 5).all()
+    longest = generate.requests(1)[0].max_tokens
+    assert frame.tokens.between(5, 5 * longest).all() and (frame.least <= frame.tokens_per_second).all()
 
 
 @pytest.mark.parametrize("top_k", [True, False])

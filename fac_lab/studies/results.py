@@ -19,7 +19,7 @@ from fac_lab.errors import ArtifactError
 from fac_lab.lab import Lab
 from fac_lab.profile import as_dict, project_root
 from fac_lab.store import package_versions, write_atomic
-from fac_lab.studies import label_noise, label_ways
+from fac_lab.studies import amounts, label_noise, label_ways, steps, switches
 from fac_lab.studies.correlation import SETS, correlation_study
 from fac_lab.studies.labels import label_study
 from fac_lab.studies.missing import recovery_study
@@ -57,6 +57,12 @@ RESULTS: dict[str, Callable[[Lab], pd.DataFrame]] = {
     "scrutiny": lambda lab: scrutiny_study(lab, correlation_study(lab), sets=SETS),
     "selection": _on_anchor(selection_study),
     "selection_real": real_selection_study,
+    "steps": _on_anchor(steps.steps_study, at_most=3),
+    "temperature": _on_anchor(steps.temperature_study, at_most=3),
+    "per_feature": _on_anchor(amounts.per_feature_study, at_most=3),
+    "coverage_ratio": _on_anchor(amounts.ratio_study, at_most=3),
+    "second_round": _on_anchor(amounts.second_round_study, at_most=3),
+    "switches": _on_anchor(switches.switches_study, at_most=3),
 }
 
 

@@ -20,6 +20,7 @@ from fac_lab.lab import Lab
 from fac_lab.profile import as_dict, project_root
 from fac_lab.store import package_versions, write_atomic
 from fac_lab.studies import label_noise, label_ways
+from fac_lab.studies.generators import generator_study
 from fac_lab.studies.labels import label_study
 from fac_lab.studies.missing import recovery_study
 from fac_lab.studies.toxicity import compare_arms
@@ -49,6 +50,7 @@ RESULTS: dict[str, Callable[[Lab], pd.DataFrame]] = {
     "label_overlap": _on_anchor(label_ways.overlap_study),
     "label_arms": _on_anchor(label_ways.ways_arms, at_most=3),
     "label_noise": _on_anchor(label_noise.noise_study, at_most=3),
+    "generators": _on_anchor(generator_study, at_most=3),
 }
 
 

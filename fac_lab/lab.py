@@ -43,7 +43,6 @@ from fac_lab.shards import Shards
 from fac_lab.store import Artifact, Store
 from fac_lab.synthesis.plain import plain
 from fac_lab.synthesis.samples import Sample, kept
-from fac_lab.synthesis.steered import goals_for, steer
 from fac_lab.synthesis.two_step import Brief, synthesise
 from fac_lab.tasks.backbone import Backbone
 
@@ -312,6 +311,9 @@ class Lab:
     def steer(self, labels: pd.DataFrame, stats: FeatureStats, delta: float | np.ndarray) -> pd.DataFrame:
         """Synthesis without prompts for the labelled features (`feature`, `relevant`): the subject writes while each
         is added to its residual stream. Every candidate as in `synthesise`, with its strength and perplexity."""
+        # What lets the subject write takes seconds to import.
+        from fac_lab.synthesis.steered import goals_for, steer
+
         goals = goals_for(labels.feature, labels.relevant, stats, delta)
         style = style_of(self.profile.synthesis.prompts)
 

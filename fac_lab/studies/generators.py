@@ -31,9 +31,7 @@ from fac_lab.store import Artifact
 from fac_lab.studies.missing import main_concepts
 from fac_lab.studies.toxicity import Gap, detector_auprc, harmful_gap, kept_texts, starting_rows, test_rows, truth_of
 from fac_lab.synthesis.samples import Sample, choose, normalise
-from fac_lab.synthesis.steered import unsteered
-from fac_lab.synthesis.steering import Writer
-from fac_lab.world import queries, recognise
+from fac_lab.world import concepts, queries, recognise
 
 GENERATORS = ("one-step", "two-step", "steered", "steered, asked", "unsteered", "unsteered, asked")
 ASKED = "Write a user query."
@@ -129,7 +127,8 @@ def describe(lab: Lab, samples: pd.DataFrame, main: pd.Series, delta: float | np
 
     `draws`: texts drawn per feature; `sound`: share of them that pass the checks of the text itself. Over the sound
     ones: `own`, share of the features that a text written for them activates above `delta`; `any`, share that any of
-    the texts activates; `on_concept`, share of texts about their feature's main concept; `distinct`, share of texts
+    the texts activates; `on_concept`, share of texts about their feature's main concept, in a user's words; `named`,
+    share that hold the concept's gloss, which is how replies speak of it; `distinct`, share of texts
     left when equal ones (case and punctuation aside) count once; `perplexity`, their median under the unsteered
     subject. `kept`: features with a sample in the end. `strength`: median of what was added for kept samples, in
     units of activation; NaN where nothing was steered.
@@ -141,17 +140,19 @@ def describe(lab: Lab, samples: pd.DataFrame, main: pd.Series, delta: float | np
     kept = samples[samples.kept]
     texts = list(dict.fromkeys(sound.text))
     if not texts or not len(features):
-        nothing = dict.fromkeys(("own", "any", "on_concept", "distinct"), 0.0)
+        nothing = dict.fromkeys(("own", "any", "on_concept", "named", "distinct"), 0.0)
         return facts | nothing | {"perplexity": np.nan, "kept": len(kept), "strength": np.nan}
     limit = np.broadcast_to(np.asarray(delta, np.float64), (lab.encoder.d_sae,))[features]
     active = lab.measure(texts, features.tolist()) > limit
     row = pd.Series(range(len(texts)), index=texts)[sound.text].to_numpy()
     column = pd.Series(range(len(features)), index=features)[sound.feature].to_numpy()
     about = [getattr(recognise(text), "id", None) for text in texts]
+    gloss = {concept.id: concept.gloss for concept in concepts()}
     return facts | {
         "own": len(np.unique(column[active[row, column]])) / len(features),
         "any": float(active.any(axis=0).mean()),
         "on_concept": float(np.mean([about[i] == main.iloc[j] for i, j in zip(row, column, strict=True)])),
+        "named": float(np.mean([gloss[main.iloc[j]] in texts[i].lower() for i, j in zip(row, column, strict=True)])),
         "distinct": len({normalise(text) for text in texts}) / len(sound),
         "perplexity": float(np.nanmedian(perplexity(lab.subject, sound.text.tolist()))),
         "kept": len(kept),
@@ -161,6 +162,10 @@ def describe(lab: Lab, samples: pd.DataFrame, main: pd.Series, delta: float | np
 
 def _unsteered(lab: Lab, labels: pd.DataFrame, delta: float | np.ndarray, *, draws: int, prompt: str) -> pd.DataFrame:
     """The subject's own texts dealt to the features, `draws` for each, measured and chosen among like the others."""
+    # What lets the subject write takes seconds to import.
+    from fac_lab.synthesis.steered import unsteered
+    from fac_lab.synthesis.steering import Writer
+
     features = [int(feature) for feature in labels.feature]
 
     def build(artifact: Artifact) -> dict:

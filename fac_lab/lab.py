@@ -55,6 +55,7 @@ LABELS_VERSION = 2
 SCORES_VERSION = 1
 SAMPLES_VERSION = 2
 SELECTION_VERSION = 1
+STEERED_VERSION = 1
 """Code versions of the steps: raised when what they write changes."""
 LABEL_COLUMNS = ("feature", "summary", "check", "confirmed", "check_reason", "verdict", "relevant", "reason")
 
@@ -404,6 +405,42 @@ class Lab:
             way=way,
             seed=seed,
             task=task,
+        )
+        return artifact.read_frame("samples.parquet")
+
+    def steer(self, labels: pd.DataFrame, stats: FeatureStats, delta: float | np.ndarray) -> pd.DataFrame:
+        """Synthesis without prompts for the labelled features (`feature`, `relevant`): the subject writes while each
+        is added to its residual stream. Every candidate as in `synthesise`, with its strength and perplexity."""
+        # What lets the subject write takes seconds to import.
+        from fac_lab.synthesis.steered import goals_for, steer
+
+        goals = goals_for(labels.feature, labels.relevant, stats, delta)
+        style = style_of(self.profile.synthesis.prompts)
+
+        def build(artifact: Artifact) -> dict:
+            settings, sampling = self.profile.steered, self.profile.synthesis
+            samples = steer(
+                goals,
+                subject=self.subject,
+                sae=self.sae,
+                measure=self.measure,
+                settings=settings,
+                sampling=sampling,
+                style=style,
+            )
+            artifact.write_frame("samples.parquet", pd.DataFrame(samples, columns=Sample._fields))
+            return {"candidates": len(samples), "kept": sum(sample.kept for sample in samples)}
+
+        artifact = self.store.once(
+            "steered",
+            build,
+            version=STEERED_VERSION,
+            goals=goals,
+            settings=self.profile.steered,
+            sampling=self.profile.synthesis,
+            collect=self.profile.collect,
+            sae=self.encoder.digest,
+            subject=self.subject.digest,
         )
         return artifact.read_frame("samples.parquet")
 

@@ -338,6 +338,36 @@ class SynthesisSettings:
 
 
 @dataclass(frozen=True)
+class SteeringSynthesisSettings:
+    """Samples written by the subject itself while a feature is added to it; sampling is that of `synthesis`."""
+
+    draws: int = 4
+    """Texts written per feature at most, one after the other at strengths that follow from those before."""
+    target: float = 0.8
+    """Activation to reach, as a share of the feature's mean over the anchor texts that it is active in."""
+    start: float = 1.0
+    """First strength, in multiples of that mean."""
+    most: float = 16.0
+    """Largest strength, in multiples of that mean."""
+    perplexity_limit: float = 3.0
+    """Largest perplexity of a text under the unsteered subject, in multiples of the median of unsteered texts."""
+    unsteered_draws: int = 64
+    """Unsteered texts whose perplexity is that median."""
+    prompt: str = ""
+    """A message that asks the subject for a query; empty: the subject writes a user's turn unasked."""
+    batch: int = 64
+    """Texts written at once."""
+
+    def __post_init__(self):
+        for key in ("draws", "unsteered_draws", "batch"):
+            _at_least(f"steered.{key}", getattr(self, key), 1)
+        for key in ("target", "start"):
+            _require(getattr(self, key) > 0, f"steered.{key} is {getattr(self, key)}; it has to be positive")
+        _at_least("steered.most (not below start)", self.most, self.start)
+        _at_least("steered.perplexity_limit", self.perplexity_limit, 1)
+
+
+@dataclass(frozen=True)
 class DetectorSettings:
     """Fine-tuning of the toxicity detector."""
 
@@ -433,6 +463,8 @@ class Profile:
     """Seeds of repeated trainings."""
     data_dir: str | None = None
     """Folder with copies of the named data sets; None is $FAC_LAB_DATA, or else the hub."""
+    steered: SteeringSynthesisSettings = field(default=SteeringSynthesisSettings(), metadata=LATER)
+    """Synthesis without prompts, by steering the subject."""
 
     def __post_init__(self):
         _require(len(self.seeds) > 0, "seeds is empty: name at least one")

@@ -100,14 +100,8 @@ class LocalBackend:
         return _Job(index, request, ids, room)
 
     def _render(self, messages: Sequence[Mapping[str, str]]) -> str:
-        """The prompt in the chat template; without messages, what the template puts before a user's turn."""
-        if not messages:
-            return self._apply_template([{"role": "user", "content": _SENTINEL}]).partition(_SENTINEL)[0]
-        return self._apply_template([dict(turn) for turn in messages], add_generation_prompt=True)
-
-    def _apply_template(self, messages: list[dict[str, str]], **options: Any) -> str:
         try:
-            return self._tokenizer.apply_chat_template(messages, tokenize=False, date_string=_TEMPLATE_DATE, **options)
+            return render(self._tokenizer, messages)
         except TemplateError as error:
             raise _Unanswerable(f"the chat template of {self.model} refuses the messages: {error}") from error
 
@@ -175,16 +169,7 @@ class LocalBackend:
 
     @cached_property
     def _ends(self) -> list[int]:
-        """Tokens that end a turn: the model's own, and the first special token behind each kind of turn."""
-        configured = self._network.config.get_text_config().eos_token_id
-        ends = {self._tokenizer.eos_token_id, *(configured if isinstance(configured, list) else [configured])}
-        special = {*self._tokenizer.all_special_ids, *self._tokenizer.get_added_vocab().values()}
-        turns = [{"role": role, "content": _SENTINEL} for role in ("user", "assistant")]
-        for messages in (turns[:1], turns):
-            behind = self._apply_template(messages).rpartition(_SENTINEL)[2]
-            tokens = self._tokenizer(behind, add_special_tokens=False)["input_ids"]
-            ends.add(next((token for token in tokens if token in special), None))
-        return sorted(ends - {None})
+        return turn_ends(self._tokenizer, self._network.config)
 
     @cached_property
     def _context(self) -> int:
@@ -199,6 +184,33 @@ class LocalBackend:
 
 class _Unanswerable(Exception):
     """Why a request cannot be put to the model."""
+
+
+def render(tokenizer: Any, messages: Sequence[Mapping[str, str]]) -> str:
+    """The prompt in the chat template; without messages, what the template puts before a user's turn.
+
+    Raises jinja2's TemplateError where the template refuses the messages.
+    """
+    if not messages:
+        return _templated(tokenizer, [{"role": "user", "content": _SENTINEL}]).partition(_SENTINEL)[0]
+    return _templated(tokenizer, [dict(turn) for turn in messages], add_generation_prompt=True)
+
+
+def turn_ends(tokenizer: Any, config: Any) -> list[int]:
+    """Tokens that end a turn: the model's own, and the first special token behind each kind of turn."""
+    configured = config.get_text_config().eos_token_id
+    ends = {tokenizer.eos_token_id, *(configured if isinstance(configured, list) else [configured])}
+    special = {*tokenizer.all_special_ids, *tokenizer.get_added_vocab().values()}
+    turns = [{"role": role, "content": _SENTINEL} for role in ("user", "assistant")]
+    for messages in (turns[:1], turns):
+        behind = _templated(tokenizer, messages).rpartition(_SENTINEL)[2]
+        tokens = tokenizer(behind, add_special_tokens=False)["input_ids"]
+        ends.add(next((token for token in tokens if token in special), None))
+    return sorted(ends - {None})
+
+
+def _templated(tokenizer: Any, messages: list[dict[str, str]], **options: Any) -> str:
+    return tokenizer.apply_chat_template(messages, tokenize=False, date_string=_TEMPLATE_DATE, **options)
 
 
 def fingerprint(folder: Path) -> str:

@@ -21,6 +21,7 @@ from fac_lab.profile import as_dict, project_root
 from fac_lab.store import package_versions, write_atomic
 from fac_lab.studies import amounts, label_noise, label_ways, steps, switches
 from fac_lab.studies.correlation import SETS, correlation_study
+from fac_lab.studies.generators import generator_study
 from fac_lab.studies.labels import label_study
 from fac_lab.studies.missing import recovery_study
 from fac_lab.studies.scrutiny import scrutiny_study
@@ -63,6 +64,7 @@ RESULTS: dict[str, Callable[[Lab], pd.DataFrame]] = {
     "coverage_ratio": _on_anchor(amounts.ratio_study, at_most=3),
     "second_round": _on_anchor(amounts.second_round_study, at_most=3),
     "switches": _on_anchor(switches.switches_study, at_most=3),
+    "generators": _on_anchor(generator_study, at_most=3),
 }
 
 

@@ -33,7 +33,7 @@ class Sample(NamedTuple):
     label: int
     """1 for a feature that is relevant to the task, else 0."""
     step: int
-    """1: written from the description; 2: with the contrastive pair in view."""
+    """1: written from the description; 2: with the contrastive pair in view; 0: without a prompt, by steering."""
     draw: int
     """Which draw of the step, from 0."""
     activation: float = float("nan")
@@ -66,6 +66,11 @@ class Sample(NamedTuple):
     """What wrote it: "two-step", "plain", "steered" or the name of a baseline."""
     repaired: bool = False
     """Whether a first answer was out of form, so that this is the second one."""
+    strength: float = float("nan")
+    """Steered: the activation that was added along the feature's direction while it was written; 0 is unsteered."""
+    perplexity: float = float("nan")
+    """Steered: perplexity of the text as a user's turn under the unsteered subject, of a cut-off one as far as
+    it got; nan where it was not measured."""
 
 
 def kept(samples: Iterable[Sample]) -> list[Sample]:

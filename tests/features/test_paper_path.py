@@ -158,6 +158,13 @@ def test_from_texts_to_a_detector(family, protocol, model_folder, write_checkpoi
             filled = (measured > gap.delta).sum(0)
             assert gap_coverage(np.arange(len(missing)), filled) >= len({s.feature for s in written}) / len(missing)
 
+        steered = lab.steer(labels, anchor, gap.delta)
+        assert set(steered.feature) == set(missing.tolist()) and set(steered.step) == {0}
+        assert (steered.strength > 0).all() and (steered.kept == steered.reason.eq("")).all()
+        texts_of_it = steered[steered.text.ne("")]
+        again = lab.measure(texts_of_it.text.tolist(), texts_of_it.feature.tolist())
+        np.testing.assert_allclose(np.diagonal(again), texts_of_it.activation, rtol=1e-3, atol=1e-5)
+
     toxic = written or [Sample(0, text, 1, step=1, draw=0) for text in texts["anchor"][:4]]
     train = [Row(f"safe-{i}", text, 0) for i, text in enumerate(texts["seed"] * 3)]
     train += [Row(f"toxic-{i}", sample.text, 1) for i, sample in enumerate(toxic)]
@@ -173,4 +180,5 @@ def test_from_texts_to_a_detector(family, protocol, model_folder, write_checkpoi
 
     # Another process, or the same one later, finds what was made; the server is gone.
     again = Lab.open(profile, out=tmp_path / "runs")
+    assert again.steer(labels, again.stats(again.corpus("anchor")), gap.delta).equals(steered)
     assert again.synthesise(named, again.stats(again.corpus("anchor")), gap.delta).equals(samples)

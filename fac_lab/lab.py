@@ -369,16 +369,23 @@ class Lab:
 
     def _tools(self, task: str) -> Tools:
         """What baselines need beside the generator, as far as the profile has it."""
-        # Only one baseline each needs these.
-        from fac_lab.features.embeddings import embed
-        from fac_lab.features.gradients import loss_gradients
+
+        def vectors(texts: Sequence[str]) -> np.ndarray:
+            from fac_lab.features.embeddings import embed
+
+            return embed(self.subject, texts)
+
+        def gradients(texts: Sequence[str]) -> np.ndarray:
+            from fac_lab.features.gradients import loss_gradients
+
+            return loss_gradients(self.subject, texts)
 
         # The mini annotator judges by the one rubric that it learned.
         judges = self.profile.annotator and (style_of(self.prompts).structured or task == "toxicity")
         return Tools(
             judge=text_judge(self.annotator, self.prompts, self.rubric(task)) if judges else None,
-            vectors=lambda texts: embed(self.subject, texts),
-            gradients=(lambda texts: loss_gradients(self.subject, texts)) if self.subject.has_head else None,
+            vectors=vectors,
+            gradients=gradients if self.subject.has_head else None,
         )
 
     def _stats(self, corpus: str, build: Callable[[Artifact], dict], keep_matrix: bool) -> FeatureStats:

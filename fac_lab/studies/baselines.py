@@ -2,9 +2,9 @@
 
 All arms start from the same rows of a seed that lacks a share of the harmful concepts, and add texts labelled
 harmful. Each arm is allowed the same number of draws, which is what two-step synthesis has for the missing relevant
-features. What it makes of them is compared twice: `matched` "draws" adds all samples that an arm kept, "samples" adds
-equally many: as many as kept by the arm that kept fewest, of those that kept at least half of what they were asked
-for. An arm that is shorter still adds what it has; `added` says how much that is.
+features. What it makes of them is compared twice: `matched` "draws" adds all samples that an arm kept, "samples" at
+most as many as two-step synthesis kept for the missing features. An arm that has fewer adds what it has: `added` says
+how much that is.
 """
 
 import re
@@ -27,10 +27,10 @@ from fac_lab.synthesis.baselines import BASELINES
 from fac_lab.synthesis.samples import Sample
 from fac_lab.world import queries
 
-MATCHES = ("draws", "samples")
+MATCHES = ("samples", "draws")
 REASONS_SHOWN = 4
-SHORT = 0.5
-"""Arms that keep less than this share of what they were asked for do not hold the others down."""
+MEASURE_OF_SIZE = "fac_two_step"
+"""The arm by whose number of samples others are cut; where it is left out, the arm that kept fewest."""
 
 
 class Written(NamedTuple):
@@ -104,7 +104,12 @@ ARMS: dict[str, Arm] = {
 
 
 def baseline_study(
-    lab: Lab, anchor: FeatureStats, *, sets: Sequence[int], arms: Mapping[str, Arm] = ARMS
+    lab: Lab,
+    anchor: FeatureStats,
+    *,
+    sets: Sequence[int],
+    arms: Mapping[str, Arm] = ARMS,
+    matches: Sequence[str] = MATCHES,
 ) -> pd.DataFrame:
     """AUPRC of every arm, held-out set, match and training seed; a killed study resumes run by run.
 
@@ -115,7 +120,7 @@ def baseline_study(
     """
     test, study, seeds = test_rows(), lab.profile.study, lab.profile.seeds
     records = []
-    with tqdm(total=len(sets) * len(arms) * (1 + len(MATCHES) * len(seeds)), desc="baselines", unit="step") as bar:
+    with tqdm(total=len(sets) * len(arms) * (1 + len(matches) * len(seeds)), desc="baselines", unit="step") as bar:
         for held_out_set in sets:
             gap = harmful_gap(lab, anchor, held_out_set=held_out_set)
             start = starting_rows(gap, n_safe=study.safe_samples, n_toxic=study.seed_samples)
@@ -125,11 +130,11 @@ def baseline_study(
                 bar.set_postfix_str(f"set {held_out_set}, {name} writes")
                 written[name] = arm(lab, anchor, gap, asked, held_out_set)
                 bar.update()
-            sizes = [len(made.texts) for made in written.values()]
-            least = min((size for size in sizes if size >= SHORT * asked), default=asked)
+            sizes = {name: len(made.texts) for name, made in written.items() if name != "none"}
+            most = sizes.get(MEASURE_OF_SIZE, min(sizes.values(), default=0))
             for name, made in written.items():
-                for matched in MATCHES:
-                    texts = made.texts[: least if matched == "samples" else asked]
+                for matched in matches:
+                    texts = made.texts[: most if matched == "samples" else asked]
                     facts = {"asked": asked, "draws": made.draws, "kept": len(made.texts), "reasons": made.reasons}
                     facts |= {"gap_coverage": reached(lab, texts, gap.coverage.missing, gap.coverage.delta)}
                     facts |= truth_of(texts, gap.held_out)

@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 SHOWN = 3
 """Examples of a sparse cluster that a prompt shows."""
 DENSE = 1 / 3
-"""Share of the clusters, the largest ones, that count as dense; the others are sparse."""
+"""Share of the clusters, the largest ones, that count as dense, one of two at least; the others are sparse."""
 ROUND = 16
 """Draws after which the pool is clustered again."""
 
@@ -98,7 +98,8 @@ def find_clusters(vectors: np.ndarray, *, seed: int) -> Clusters:
     fitted = KMeans(k, n_init=4, random_state=seed).fit(vectors)
     sizes = np.bincount(fitted.labels_, minlength=k)
     sparse = np.ones(k, bool)
-    sparse[np.argsort(-sizes, kind="stable")[: math.floor(DENSE * k)]] = False
+    n_dense = max(math.floor(DENSE * k), min(1, k - 1))
+    sparse[np.argsort(-sizes, kind="stable")[:n_dense]] = False
     return Clusters(fitted.cluster_centers_, fitted.labels_.astype(np.int64), sparse)
 
 

@@ -12,6 +12,7 @@ from fac_lab.chat.backends import EndpointBackend
 from fac_lab.chat.client import ChatClient, ChatReply
 from fac_lab.chat.local import LocalBackend
 from fac_lab.errors import DataError, SettingsError
+from fac_lab.lab import Lab
 from fac_lab.profile import SynthesisSettings
 from fac_lab.synthesis.baselines import BASELINES, Tools
 from fac_lab.synthesis.formats import FORMATS, format_of, rest_fault
@@ -165,13 +166,15 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize("badness", BAD)
-@pytest.mark.parametrize("name", BASELINES)
+NOT_ASKED = {("magpie", "leaks the prompt"), ("magpie", "out of form")}
+"""It is given no prompt, and no form to answer in."""
+CASES = [(name, badness) for name in BASELINES for badness in BAD if (name, badness) not in NOT_ASKED]
+
+
+@pytest.mark.parametrize(("name", "badness"), CASES)
 def test_bad_generators_are_refused_with_a_reason_within_the_budget(name, badness):
     """Whatever they are asked, drafts are bad; plans and choices are as usual."""
     text, reasons = BAD[badness]
-    if name == "magpie" and badness in ("leaks the prompt", "out of form"):
-        pytest.skip("it is given no prompt and asked for no form")
 
     def says(request, number):
         if request.schema is None and request.messages:
@@ -219,7 +222,7 @@ def test_what_a_baseline_needs_is_named_with_the_cure():
 def test_magpie_counts_what_the_judge_refuses(chat):
     never = run("magpie", 3, Large(), tools=Tools(judge=lambda texts: ["the judge says No"] * len(texts)))
     assert [s.reason for s in never] == ["the judge says No"] * 12
-    mini = run("magpie", 8, chat, settings=MINI, tools=LENIENT, seed=2)
+    mini = run("magpie", 8, chat, settings=MINI, tools=LENIENT, seed=1)
     trained = [s for s in mini if s.text.startswith(("Write a user query", "Name the feature", "Put it in other"))]
     assert trained and not kept(trained)
 
@@ -291,3 +294,16 @@ def test_synalign_uses_all_draws_and_keeps_those_like_the_real_texts():
     assert len(samples) == 16 and len(kept(samples)) == 4
     assert not any("zebra" in s.text for s in kept(samples))
     assert {s.reason for s in samples if not s.kept} == {"not among those that match the real texts best"}
+
+
+def test_a_lab_writes_a_baseline_once(tmp_path):
+    lab = Lab.open("smoke", out=tmp_path)
+    frame = lab.baseline("alpaca", 3, SEEDS, seed=0)
+    sent = lab.generator.requests_sent, lab.annotator.requests_sent
+    assert (
+        0 < len(frame) <= draws_allowed(3, lab.profile.synthesis) and frame.method.eq("alpaca").all() and min(sent) > 0
+    )
+    again = lab.baseline("alpaca", 3, SEEDS, seed=0)
+    assert again.equals(frame) and (lab.generator.requests_sent, lab.annotator.requests_sent) == sent
+    with pytest.raises(SettingsError, match="did you mean 'magpie'.*alpaca, evol_instruct"):
+        lab.baseline("magpi", 3, SEEDS, seed=0)

@@ -37,15 +37,18 @@ from fac_lab.features.stats import FeatureStats
 from fac_lab.features.subject import Subject
 from fac_lab.features.trace import TokenTrace, trace_each
 from fac_lab.features.training import train_sae
+from fac_lab.plain import nearest
 from fac_lab.profile import ChatSettings, Profile, SynthesisSettings, load_profile, project_root, resolve
 from fac_lab.recipes.protocols import save_record
 from fac_lab.scale import Reader, collect_shards
 from fac_lab.shards import Shards
 from fac_lab.store import Artifact, Store
+from fac_lab.synthesis.baselines import BASELINES, Tools, text_judge
 from fac_lab.synthesis.chosen import BY_VECTORS, as_samples, choose
 from fac_lab.synthesis.plain import plain
 from fac_lab.synthesis.samples import Sample, kept
 from fac_lab.synthesis.two_step import Brief, synthesise
+from fac_lab.synthesis.writer import Writer
 from fac_lab.tasks.backbone import Backbone
 
 log = logging.getLogger(__name__)
@@ -56,6 +59,7 @@ SCORES_VERSION = 1
 SAMPLES_VERSION = 2
 SELECTION_VERSION = 1
 STEERED_VERSION = 1
+BASELINE_VERSION = 1
 """Code versions of the steps: raised when what they write changes."""
 LABEL_COLUMNS = ("feature", "summary", "check", "confirmed", "check_reason", "verdict", "relevant", "reason")
 
@@ -450,9 +454,66 @@ class Lab:
 
     def plain(self, n: int, *, seed: int, task: str = "toxicity") -> list[str]:
         """`n` different texts written without any feature in mind: same generator, sampling and checks."""
+        return [sample.text for sample in kept(self.plain_samples(n, seed=seed, task=task))]
+
+    def plain_samples(self, n: int, *, seed: int, task: str = "toxicity") -> list[Sample]:
+        """The same with every candidate that was drawn."""
         settings, prompts = self.profile.synthesis, self._prompts(synthesis)
-        samples = plain(n, chat=self.generator, settings=settings, prompts=prompts, seed=seed, task=task)
-        return [sample.text for sample in kept(samples)]
+        return plain(n, chat=self.generator, settings=settings, prompts=prompts, seed=seed, task=task)
+
+    def baseline(self, name: str, n: int, seeds: Sequence[str], *, seed: int, task: str = "toxicity") -> pd.DataFrame:
+        """What a baseline (by name, see `synthesis.baselines`) writes from seeds: every candidate, at most `n` kept.
+
+        Likeness of texts, and gradients, are those in the subject; the annotator judges by the task's rubric. Raises
+        SettingsError for an unknown name, and where the profile lacks what the baseline needs.
+        """
+        if name not in BASELINES:
+            raise SettingsError(f"no baseline {name!r}{nearest(name, BASELINES)}; there are: {', '.join(BASELINES)}")
+        settings, prompts = self.profile.synthesis, self._prompts(synthesis)
+
+        def build(artifact: Artifact) -> dict:
+            writer = Writer(self.generator, settings, prompts, task)
+            samples = BASELINES[name](n, writer, seeds, seed=seed, tools=self._tools(task))
+            artifact.write_frame("samples.parquet", pd.DataFrame(samples, columns=Sample._fields))
+            return {"candidates": len(samples), "kept": len(kept(samples))}
+
+        artifact = self.store.once(
+            "baseline",
+            build,
+            version=BASELINE_VERSION,
+            name=name,
+            n=n,
+            seeds=list(seeds),
+            seed=seed,
+            task=task,
+            generator=self.generator.backend.name,
+            annotator=self.annotator.backend.name if self.profile.annotator else None,
+            settings=settings,
+            prompts=prompts,
+            subject=self.subject.digest,
+        )
+        return artifact.read_frame("samples.parquet")
+
+    def _tools(self, task: str) -> Tools:
+        """What baselines need beside the generator, as far as the profile has it."""
+
+        def vectors(texts: Sequence[str]) -> np.ndarray:
+            from fac_lab.features.embeddings import embed
+
+            return embed(self.subject, texts)
+
+        def gradients(texts: Sequence[str]) -> np.ndarray:
+            from fac_lab.features.gradients import loss_gradients
+
+            return loss_gradients(self.subject, texts)
+
+        # The mini annotator judges by the one rubric that it learned.
+        judges = self.profile.annotator and (style_of(self.prompts).structured or task == "toxicity")
+        return Tools(
+            judge=text_judge(self.annotator, self.prompts, self.rubric(task)) if judges else None,
+            vectors=vectors,
+            gradients=gradients if self.subject.has_head else None,
+        )
 
     def _stats(self, corpus: str, build: Callable[[Artifact], dict], keep_matrix: bool) -> FeatureStats:
         artifact = self.store.once(

@@ -55,6 +55,9 @@ class LocalBackend:
     refuses, is a failed reply. JSON schemas are not enforced.
     """
 
+    pre_query = True
+    """Whether it writes a user's turn by itself, asked with no messages; a backend that does not say so does not."""
+
     def __init__(self, model: str | Path, *, batch: int = 64, device: str | None = None) -> None:
         self.model = str(model)
         self.batch = batch

@@ -62,7 +62,7 @@ def noise_study(lab: Lab, anchor: FeatureStats, *, sets: Sequence[int]) -> pd.Da
                     "n_missing_null": len(case.cover(lab, mask, null=True).missing),
                     "expected_missing": coverage.expected_missing,
                     "fac": coverage.fac,
-                    "gap_coverage": _reached(lab, texts, original, coverage.delta),
+                    "gap_coverage": reached(lab, texts, original, coverage.delta),
                     "kept": len(texts),
                     "truly_harmful": about["truly_harmful"],
                     "about_held_out": about["about_held_out"],
@@ -73,7 +73,7 @@ def noise_study(lab: Lab, anchor: FeatureStats, *, sets: Sequence[int]) -> pd.Da
     return pd.DataFrame(rows)
 
 
-def _reached(lab: Lab, texts: Sequence[str], missing: np.ndarray, delta: float | np.ndarray) -> float:
+def reached(lab: Lab, texts: Sequence[str], missing: np.ndarray, delta: float | np.ndarray) -> float:
     """Share of the missing features that some text activates; NaN where none is missing."""
     if not len(missing):
         return float("nan")

@@ -20,6 +20,7 @@ from fac_lab.lab import Lab
 from fac_lab.profile import as_dict, project_root
 from fac_lab.store import package_versions, write_atomic
 from fac_lab.studies import amounts, label_noise, label_ways, steps, switches
+from fac_lab.studies.baselines import baseline_study
 from fac_lab.studies.correlation import SETS, correlation_study
 from fac_lab.studies.generators import generator_study
 from fac_lab.studies.labels import label_study
@@ -49,6 +50,7 @@ def _on_anchor(study: Callable[..., pd.DataFrame], *, at_most: int | None = None
 RESULTS: dict[str, Callable[[Lab], pd.DataFrame]] = {
     "recovery": _recovery,
     "arms": _on_anchor(compare_arms),
+    "baselines": _on_anchor(baseline_study, at_most=3),
     "labels": label_study,
     "label_ways": _on_anchor(label_ways.ways_study),
     "label_overlap": _on_anchor(label_ways.overlap_study),

@@ -47,22 +47,39 @@ def plain(
 
 
 def draw_until(
-    n: int, draw: Drawing, writer: Writer, *, method: str, label: int = 1, prompt_version: str = ""
+    n: int,
+    draw: Drawing,
+    writer: Writer,
+    *,
+    method: str,
+    label: int = 1,
+    prompt_version: str = "",
+    together: int = 1,
 ) -> list[Sample]:
     """Draw until `n` samples are kept or the draws per sample are used up; all candidates, kept ones complete.
 
-    What is short of `n` after one batch is drawn in the next one. The limit is that of two-step synthesis,
-    `step1_draws + step2_draws` for each sample, so that no method tries harder than another.
+    What is short of `n` after one batch is drawn in the next one. The limit is `draws_allowed`, so that no method
+    tries harder than another. With `together`, draws come in groups of so many, of which one is kept at most.
     """
-    limit = n * (writer.settings.step1_draws + writer.settings.step2_draws)
+    limit = draws_allowed(n, writer.settings)
     drawn: list[Sample] = []
     samples: list[Sample] = []
-    while (missing := min(n - len(kept(samples)), limit - len(drawn))) > 0:
-        numbers = range(len(drawn), len(drawn) + missing)
+    while (groups := min(n - len(kept(samples)), (limit - len(drawn)) // together)) > 0:
+        numbers = range(len(drawn), len(drawn) + groups * together)
         for number, draft in zip(numbers, draw(numbers), strict=True):
             drawn.append(writer.sample(draft, label=label, draw=number, method=method, prompt_version=prompt_version))
         samples = choose(drawn, per_group=n)
     samples = complete(samples, writer)
-    if len(kept(samples)) < n:
-        log.warning("%s generation: %d of %d samples after %d draws", method, len(kept(samples)), n, len(drawn))
+    report_shortage(samples, n, method)
     return samples
+
+
+def draws_allowed(n: int, settings: SynthesisSettings) -> int:
+    """Candidates that `n` samples may cost: those that two-step synthesis writes for as many features."""
+    return n * (settings.step1_draws + settings.step2_draws)
+
+
+def report_shortage(samples: Sequence[Sample], n: int, method: str) -> None:
+    """Log a warning where fewer than `n` are kept."""
+    if len(kept(samples)) < n:
+        log.warning("%s generation: %d of %d samples after %d draws", method, len(kept(samples)), n, len(samples))

@@ -665,9 +665,12 @@ if switches is not None:
     )
 
 # %% [markdown]
-# *active* is the share of kept samples that activate their feature: 1 by construction where they have to. The verdicts
-# come from two readings of two sets of spans by a small judge, and a difference between them need not lie in the data:
-# that is what its null measures, and why the paper's definition is used everywhere else.
+# *active* is the share of kept samples that activate their feature: 1 by construction where they have to, and few where
+# they need not; *by any* is then higher all the same, since more texts light more by accident. The *fallback* hardly
+# matters here: it replaces the good example of features that one draft lights already, and the small generator's prompt
+# cannot demand a span word for word. The verdicts come from two readings of two sets of spans by a small judge, and a
+# difference between them need not lie in the data: that is what the null measures, and why F_miss compares activations
+# everywhere else.
 
 # %% [markdown]
 # ## 11 Other ways to fill a gap
@@ -906,7 +909,7 @@ except NotImplementedError:
 # - **By own** and **by any** are two coverages. The paper prints the second; plain generation shows how much of that
 #   comes without any feature in mind.
 # - More samples, warmer drafts, more features, another round: read the intervals over held-out sets before the means.
-# - Where code and text of a paper differ, say which you ran. F_miss by verdicts is mostly its own null.
+# - Where code and text of a paper differ, say which you ran. F_miss by verdicts is to a large part its own null.
 #
 # **Previous:** [04 · The missing-feature browser](04_missing_feature_browser.ipynb) · **Next:** [13 · Human
 # evaluation](13_human_evaluation.ipynb) · **Back:** [00 · Start here](00_start_here.ipynb)

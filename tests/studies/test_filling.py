@@ -6,9 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from fac_lab.coverage import threshold
 from fac_lab.lab import Lab
 from fac_lab.studies.amounts import des, in_rounds, per_feature_study, ratio_study, second_round_study
 from fac_lab.studies.filling import in_form, measured, one_step, open_filling, reached, two_steps, write
+from fac_lab.studies.labels import true_labels
 from fac_lab.studies.results import RESULTS
 from fac_lab.studies.steps import DRAWS, steps_study, temperature_study
 from fac_lab.studies.switches import SWITCHES, missing_by_verdicts, switches_study
@@ -107,10 +109,22 @@ def test_missing_by_verdicts_by_hand():
     assert missing_by_verdicts(lab, Anchor(), "seed", labels.assign(relevant=False)).tolist() == []
 
 
+class Told(Lab):
+    """A lab that takes labels from the answer key, which saves the time to ask an annotator for hundreds of them; a
+    feature that a data set does not activate by the rule is not relevant there."""
+
+    def annotate(self, stats, features, *, task="toxicity"):
+        corpus = self.corpus("anchor")
+        anchor = self.stats(corpus, keep_matrix=True)
+        truth = true_labels(np.asarray(features), anchor, corpus, 0.0)
+        shown = stats.counts(threshold(anchor, self.profile.rule))[truth.feature] > 0
+        return pd.DataFrame({"feature": truth.feature, "summary": truth["name"], "relevant": truth.harmful & shown})
+
+
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
     """The smoke profile's lab and anchor."""
-    lab = Lab.open("smoke", out=tmp_path_factory.mktemp("studies"))
+    lab = Told.open("smoke", out=tmp_path_factory.mktemp("studies"))
     return lab, lab.stats(lab.corpus("anchor"), keep_matrix=True)
 
 
@@ -127,8 +141,8 @@ def sound(frame):
 
 def test_steps_are_compared_at_equal_numbers_of_drafts(small):
     lab, anchor = small
-    frame = sound(steps_study(lab, anchor, sets=[0], draws=(2, 4)))
-    assert len(frame) == 4 * 2 * 2 * 3 and not frame.duplicated(["way", "draws", "texts", "rule"]).any()
+    frame = sound(steps_study(lab, anchor, sets=[0], draws=(4,)))
+    assert len(frame) == 4 * 2 * 3 and not frame.duplicated(["way", "draws", "texts", "rule"]).any()
     filling = open_filling(lab, anchor, held_out_set=0)
     n = len(filling.missing)
     for way, settings in (("one step", one_step(4)), ("two steps", two_steps(4))):
@@ -186,7 +200,6 @@ def test_a_second_round_begins_where_the_first_ended(small):
     assert (frame.still_missing_null <= frame.n_missing_null).all()
 
 
-@pytest.mark.slow
 def test_each_switch_does_what_it_says(small):
     frame = sound(switches_study(*small, sets=[0])).set_index("switch")
     assert frame.index.tolist() == [*SWITCHES, "missing"]
@@ -194,7 +207,8 @@ def test_each_switch_does_what_it_says(small):
     assert frame.kept["filter"] >= frame.kept["paper"]
     assert frame.written_for["features"] == math.ceil(0.2 * frame.written_for["paper"])
     assert frame.from_span["fallback"] >= frame.from_span["paper"]
-    assert frame.jaccard_missing["filter"] == 1.0 and math.isnan(frame.expected_missing["missing"])
+    assert (frame.jaccard_missing == 1.0).all(), "this judge says what activations say"
+    assert frame.n_missing_null.nunique() == 1 and math.isnan(frame.expected_missing["missing"])
 
 
 def test_the_studies_are_registered():

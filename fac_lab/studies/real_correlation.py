@@ -20,11 +20,13 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+import torch
 from tqdm import tqdm
 
 from fac_lab.corpora import Corpus, Row
@@ -109,14 +111,15 @@ def real_study(
     for made, rows in data_sets(material, vectors["sentence"], spare, blocks, designs, n_clusters):
         records.append(made | {"size": len(rows)})
         chosen.append(rows)
-    point = _points(lab, material, safe, n_safe, vectors)
-    measured = [point(rows) for rows in tqdm(chosen, desc="data sets", unit="set")]
-    runs = [
-        {**{name: record[name] for name in ("data_set", "block", "design")}, **run}
-        for record, (_, of_set) in zip(records, measured, strict=True)
-        for run in of_set
-    ]
-    sets = pd.DataFrame([record | of_set for record, (of_set, _) in zip(records, measured, strict=True)])
+    train, measure = _trained(lab, material, safe, n_safe, vectors), _measured(lab, material, vectors)
+    runs = []
+    for record, rows in tqdm(list(zip(records, chosen, strict=True)), desc="data sets", unit="set"):
+        of_set = train(rows)
+        named = {name: record[name] for name in ("data_set", "block", "design")}
+        runs += [named | run for run in of_set]
+        # FAC alone is chosen on that block, and some metrics take longer than the detectors.
+        record |= ({} if record["block"] == "choice" else measure(rows)) | _outcome(of_set)
+    sets = pd.DataFrame(records)
     labels = np.array([row.label for row in material.toxic + material.safe])
     labelled = np.arange(len(labels))
     anchors = {
@@ -157,32 +160,44 @@ def data_sets(
     return found
 
 
-def _points(
+def _trained(
     lab: Lab, material: Material, safe: np.ndarray, n_safe: int, vectors: Mapping[str, np.ndarray]
-) -> Callable[[np.ndarray], tuple[dict[str, float], list[dict[str, float]]]]:
-    """A function from the rows of a data set to what is measured of it alone, and to its detectors' runs; both are
-    kept once they are there."""
-    pool = [row.text for row in material.pool]
+) -> Callable[[np.ndarray], list[dict[str, float]]]:
+    """A function from the rows of a data set to the runs of its detectors, one per seed; what was run is kept."""
     truth = np.array([row.label for row in material.test])
-    toxic = vectors["sentence"][material.places("toxic")]
-    # Clusters of the anchor for the metrics that look at one: the same in all blocks, and none that sets are made of.
-    clusters = find_clusters(toxic, seed=99)
     made_by = {
-        "others": digest(pool, [(row.text, row.label) for row in material.test], safe, n_safe),
-        "vectors": digest(*vectors.values()),
+        "rest": digest(safe, n_safe, truth, vectors["head"], vectors["test"]),
         "strength": HEAD_STRENGTH,
         "seeds": lab.profile.seeds,
     }
 
-    def measure(artifact: Artifact, rows: np.ndarray) -> dict[str, float]:
-        started = time.monotonic()
+    def build(artifact: Artifact, rows: np.ndarray) -> None:
         runs = []
         for seed in lab.profile.seeds:
             scores = head_scores(vectors, rows, draw_safe(safe, n_safe, seed))
             halves = {f"auprc_{name}": auprc(truth[half], scores[half]) for name, half in _halves(len(truth))}
             runs.append({"seed": seed, "auprc": auprc(truth, scores), **halves})
         artifact.write_json("runs.json", runs)
-        trained = time.monotonic()
+
+    def point(rows: np.ndarray) -> list[dict[str, float]]:
+        making = partial(build, rows=rows)
+        return lab.store.once("real_runs", making, version=POINT_VERSION, rows=rows, **made_by).read_json("runs.json")
+
+    return point
+
+
+def _measured(
+    lab: Lab, material: Material, vectors: Mapping[str, np.ndarray]
+) -> Callable[[np.ndarray], dict[str, float]]:
+    """A function from the rows of a data set to its metrics of diversity, which are kept."""
+    pool = [row.text for row in material.pool]
+    toxic = vectors["sentence"][material.places("toxic")]
+    # Clusters of the anchor for the metrics that look at one; none of those that data sets are drawn from.
+    clusters = find_clusters(toxic, seed=99)
+    made_by = {"pool": digest(pool), "toxic": len(material.toxic)}
+    made_by |= {name: digest(vectors[name]) for name in ("sentence", "gradients") if name in vectors}
+
+    def build(artifact: Artifact, rows: np.ndarray) -> None:
         texts, of_set = [pool[row] for row in rows], vectors["sentence"][rows]
         gradients = vectors["gradients"][rows] if "gradients" in vectors else None
         found = diversity(texts, vectors=of_set, gradients=gradients, clusters=clusters)
@@ -190,19 +205,19 @@ def _points(
         found["different_texts"] = len(set(texts))
         facts = {name: None if np.isnan(value) else float(value) for name, value in found.items()}
         artifact.write_json("metrics.json", facts)
-        return {"seconds_trained": trained - started, "seconds_measured": time.monotonic() - trained}
 
-    def point(rows: np.ndarray) -> tuple[dict[str, float], list[dict[str, float]]]:
-        artifact = lab.store.once(
-            "real_point", lambda artifact: measure(artifact, rows), version=POINT_VERSION, rows=rows, **made_by
-        )
-        runs, metrics = artifact.read_json("runs.json"), artifact.read_json("metrics.json")
-        of_seeds = [run["auprc"] for run in runs]
-        spread = float(np.std(of_seeds, ddof=1)) if len(runs) > 1 else float("nan")
-        outcome = {"auprc": float(np.mean(of_seeds)), "auprc_sd": spread, "auprc_seeds": len(runs)}
-        return {name: np.nan if value is None else value for name, value in metrics.items()} | outcome, runs
+    def point(rows: np.ndarray) -> dict[str, float]:
+        making = partial(build, rows=rows)
+        artifact = lab.store.once("real_metrics", making, version=POINT_VERSION, rows=rows, **made_by)
+        return {name: np.nan if value is None else value for name, value in artifact.read_json("metrics.json").items()}
 
     return point
+
+
+def _outcome(runs: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    of_seeds = [run["auprc"] for run in runs]
+    spread = float(np.std(of_seeds, ddof=1)) if len(runs) > 1 else float("nan")
+    return {"auprc": float(np.mean(of_seeds)), "auprc_sd": spread, "auprc_seeds": len(runs)}
 
 
 def head_scores(vectors: Mapping[str, np.ndarray], toxic: np.ndarray, safe: np.ndarray) -> np.ndarray:
@@ -243,9 +258,12 @@ def head_check(
     `drawn` are the settings of `real_study` that decide what is drawn.
     """
     spare, safe = split_safe(material, spare_safe)
-    sentence = text_vectors(lab, material, drawn.pop("proxy", None))["sentence"]
+    vectors = text_vectors(lab, material, drawn.pop("proxy", None))
     drawn = {"blocks": BLOCKS, "designs": DESIGNS} | drawn
-    rows_of = {made["data_set"]: rows for made, rows in data_sets(material, sentence, spare, **drawn)}
+    rows_of = {made["data_set"]: rows for made, rows in data_sets(material, vectors["sentence"], spare, **drawn)}
+    for rows, of_rows in ((material.pool, vectors["head"]), (material.test, vectors["test"])):
+        texts = [row.text for row in rows]
+        lab.backbone.keep_pooled(texts, lab.profile.detector.max_tokens, torch.from_numpy(of_rows))
     told = study.sets[study.sets.block == "report"].sort_values("auprc", kind="stable")
     steps = np.unique(np.linspace(0, len(told) - 1, n).round().astype(int))
     found, seed = [], lab.profile.seeds[0]

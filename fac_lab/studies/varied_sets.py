@@ -16,7 +16,8 @@ from fac_lab.studies.make_up import latin_hypercube
 
 N_CLUSTERS = 24
 REACH = 1.5
-"""Of so many times the rows that it gives, nearest first, a cluster gives the shortest or the longest."""
+"""A cluster gives some of so many times the rows that it has to give, nearest to its centre first: which ones is drawn,
+or is decided by their length. Otherwise all sets of many clusters would be one and the same."""
 
 
 class MakeUp(NamedTuple):
@@ -33,7 +34,7 @@ class MakeUp(NamedTuple):
     noise_kind: str = "safe"
     """What they are instead, a name among the kinds that `draw` is given."""
     length: str = "any"
-    """"short" and "long" prefer such texts among neighbours; "any" takes the nearest."""
+    """"short" and "long" prefer such texts among neighbours; "any" draws."""
     fill: str = "nearest"
     """"nearest": rows are all different, a cluster that runs out goes on with its neighbours;
     "repeat": only members of the clusters, again and again where they do not suffice."""
@@ -48,12 +49,13 @@ LEVELS: dict[str, tuple] = {
     "length": ("short", "any", "long"),
 }
 DESIGNS: dict[str, dict[str, tuple]] = {
-    "breadth": {"clusters": LEVELS["clusters"]},
+    "breadth": {"clusters": LEVELS["clusters"], "size": (60,)},
     "repeat": {"clusters": LEVELS["clusters"], "fill": ("repeat",)},
     "mixed": LEVELS,
 }
-"""Which factors vary. `breadth`: 100 different rows from 1 to 24 clusters, nothing else. `repeat`: the same, but a
-narrow set also has fewer different rows. `mixed`: everything varies, each factor independently of all others."""
+"""Which factors vary. `breadth`: 60 different rows around 1 to 24 centres, nothing else (ToxicChat has 331 toxic ones;
+100 of them around one centre would be a third of all). `repeat`: 100 rows of 1 to 24 clusters, so that a narrow set
+has fewer different ones, too. `mixed`: everything varies, each factor independently of all others."""
 
 
 class Clusters(NamedTuple):
@@ -113,7 +115,9 @@ def draw(
         members = dice.permutation(np.flatnonzero(np.isin(clusters.member, chosen)))
         toxic = np.resize(members, n_toxic)
     else:
-        toxic = _nearest(makeup, clusters.similarity[:, chosen], np.asarray(lengths), n_toxic)
+        order = {"short": np.asarray(lengths), "long": -np.asarray(lengths)}.get(makeup.length)
+        order = dice.random(len(lengths)) if order is None else order
+        toxic = _nearest(clusters.similarity[:, chosen], order, n_toxic)
     wrong = noise.get(makeup.noise_kind, np.zeros(0, np.int64)) if n_noise else np.zeros(0, np.int64)
     if n_noise > len(wrong):
         raise DataError(f"{n_noise} rows of noise were asked for, {len(wrong)} of kind {makeup.noise_kind} are there")
@@ -121,20 +125,16 @@ def draw(
     return np.concatenate(parts).astype(np.int64)
 
 
-def _nearest(makeup: MakeUp, similarity: np.ndarray, lengths: np.ndarray, n: int) -> np.ndarray:
-    """`n` different rows, each centre giving as many of those nearest to it that no other gave before."""
+def _nearest(similarity: np.ndarray, order: np.ndarray, n: int) -> np.ndarray:
+    """`n` different rows, each centre giving as many of those near it that are left, lowest `order` first."""
     if n > len(similarity):
         raise DataError(f"{n} different toxic rows were asked for, there are {len(similarity)}: lower the size")
     shares = np.diff(np.linspace(0, n, similarity.shape[1] + 1).round().astype(int))
     free = np.ones(len(similarity), bool)
     taken = []
     for column, share in zip(similarity.T, shares, strict=True):
-        order = np.argsort(-column, kind="stable")
-        order = order[free[order]]
-        if makeup.length != "any":
-            near = order[: math.ceil(REACH * share)]
-            sign = {"short": 1, "long": -1}[makeup.length]
-            order = near[np.argsort(sign * lengths[near], kind="stable")]
-        taken.append(order[:share])
+        near = np.argsort(-column, kind="stable")
+        near = near[free[near]][: math.ceil(REACH * share)]
+        taken.append(near[np.argsort(order[near], kind="stable")][:share])
         free[taken[-1]] = False
     return np.concatenate(taken)

@@ -124,6 +124,10 @@ class Backbone:
             self._pooled.update(zip(new, vectors, strict=True))
         return torch.stack([self._pooled[key] for key in keys])
 
+    def keep_pooled(self, texts: Sequence[str], max_tokens: int, vectors: Tensor) -> None:
+        """Take over what `pooled` returned for these texts before, in another process say: [n_texts, d_model]."""
+        self._pooled.update(zip([(text, max_tokens) for text in texts], vectors, strict=True))
+
 
 def own_device() -> torch.device:
     """The accelerator of this process, else the CPU; of several processes that train together, each has its own."""

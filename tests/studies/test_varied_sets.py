@@ -29,7 +29,7 @@ def test_every_level_is_taken_equally_often_and_no_factor_goes_with_another():
 
 def test_a_design_says_what_varies():
     made = design(24, DESIGNS["breadth"], seed=1)
-    assert {one._replace(clusters=1) for one in made} == {MakeUp(1)}
+    assert {one._replace(clusters=1) for one in made} == {MakeUp(1, size=60)}
     assert {one.fill for one in design(8, DESIGNS["repeat"], seed=1)} == {"repeat"}
     with pytest.raises(SettingsError, match="no colour"):
         design(4, {"colour": ("red",)}, seed=1)
@@ -46,8 +46,8 @@ def test_clusters_are_found():
 
 @pytest.mark.parametrize("n_clusters", [1, 2, 5])
 def test_rows_are_different_and_from_as_many_clusters_as_asked_for(n_clusters):
-    rows = rows_of(clusters=n_clusters)
-    assert len(set(rows)) == 10
+    rows = rows_of(clusters=n_clusters, size=5)
+    assert len(set(rows)) == 5
     assert len(set(MEMBER[rows])) == n_clusters
 
 
@@ -71,9 +71,11 @@ def test_short_and_long_are_chosen_among_neighbours():
     assert all(len(set(MEMBER[rows])) == 6 for rows in (short, usual, long))
 
 
-def test_seeds_decide_which_clusters():
+def test_seeds_decide_which_clusters_and_which_rows():
     assert (rows_of(seed=1) == rows_of(seed=1)).all()
-    assert len({tuple(rows_of(seed=seed)) for seed in range(8)}) > 1
+    assert len({MEMBER[rows_of(seed=seed, size=4)[0]] for seed in range(8)}) > 2
+    # Also where all clusters are in, sets differ.
+    assert len({tuple(sorted(rows_of(seed=seed, clusters=6, size=24))) for seed in range(8)}) == 8
 
 
 def test_too_much_is_refused():

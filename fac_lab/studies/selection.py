@@ -7,6 +7,8 @@ Every arm starts from the same seed rows and ADDS the same number of rows of a p
 - k_means: the rows nearest the centres of as many clusters;
 - k_center: farthest-first from the starting rows;
 - greedy_any (`selection_real` only): greedy coverage of all features that the seed's harmful rows lack;
+- relevant: the rows that activate most of the relevant missing features, each counted alone: what relevance is worth
+  without coverage;
 - greedy: greedy coverage of the relevant missing features.
 
 Twice, by what the pool holds: "toxic" rows only, as if a filter had found them; or "mixed", all rows, labelled after
@@ -28,10 +30,18 @@ from fac_lab.features.stats import FeatureStats
 from fac_lab.lab import Lab
 from fac_lab.studies.toxicity import detector_auprc, harmful_gap, starting_rows, test_rows, truth_of
 from fac_lab.synthesis.chosen import choose
+from fac_lab.synthesis.selection import covering
 
 POOLS = ("toxic", "mixed")
-CHOICES = {"random": "random", "k_means": "k_means", "k_center": "k_center", "greedy_any": "greedy", "greedy": "greedy"}
-"""How each arm chooses."""
+CHOICES = {
+    "random": "random",
+    "k_means": "k_means",
+    "k_center": "k_center",
+    "greedy_any": "greedy",
+    "relevant": "relevant",
+    "greedy": "greedy",
+}
+"""How each arm chooses: one of `chosen.WAYS`, or by relevance alone."""
 
 
 class Pool(NamedTuple):
@@ -58,12 +68,17 @@ def choose_rows(
     start: np.ndarray,
     seed: int,
 ) -> np.ndarray:
-    """Row numbers that an arm takes from the pool, at most `n`; `wanted` are the features of each greedy arm.
+    """Row numbers that an arm takes from the pool, at most `n`; `wanted` are the features of each arm that wants any.
 
     What greedy choice leaves short, because no other row activates a wanted feature, is drawn at random: all arms
     add as many.
     """
-    settings = {"matrix": pool.matrix, "features": wanted.get(arm, ()), "delta": delta, "vectors": pool.vectors}
+    features = np.unique(np.asarray(wanted.get(arm, ()), np.int64))
+    if arm == "relevant":
+        held = covering(pool.matrix, features, delta)
+        # Most features first, then the largest sum of their activations, as greedy choice begins.
+        return np.lexsort((-np.asarray(held.sum(axis=1)).reshape(-1), -np.diff(held.indptr)))[:n]
+    settings = {"matrix": pool.matrix, "features": features, "delta": delta, "vectors": pool.vectors}
     rows = choose(CHOICES[arm], n, **settings, start=start, seed=seed).rows
     rest = np.setdiff1d(np.arange(len(pool.rows)), rows)
     drawn = np.random.default_rng(seed).permutation(rest)[: n - len(rows)]
@@ -81,7 +96,7 @@ def selection_study(lab: Lab, anchor: FeatureStats, *, sets: Sequence[int]) -> p
     test, study, corpus = test_rows(), lab.profile.study, lab.corpus("pool")
     stats, rows = lab.stats(corpus, keep_matrix=True), list(corpus)
     everything = Pool(rows, stats.matrix, lab.vectors([row.text for row in rows]))
-    arms = ("none", "random", "k_means", "k_center", "greedy")
+    arms = ("none", *(arm for arm in CHOICES if arm != "greedy_any"))
     records = []
     with tqdm(total=len(sets) * len(POOLS) * len(arms) * len(lab.profile.seeds), desc="selection", unit="run") as bar:
         for held_out_set in sets:
@@ -94,7 +109,11 @@ def selection_study(lab: Lab, anchor: FeatureStats, *, sets: Sequence[int]) -> p
                 n = min(study.budget or len(missing), len(inside))
                 begun = lab.vectors([row.text for row in start if row.label or name == "mixed"])
                 for arm in arms:
-                    settings = {"wanted": {"greedy": missing}, "delta": gap.coverage.delta, "start": begun}
+                    settings = {
+                        "wanted": dict.fromkeys(("relevant", "greedy"), missing),
+                        "delta": gap.coverage.delta,
+                        "start": begun,
+                    }
                     numbers = [] if arm == "none" else choose_rows(arm, pool, n, **settings, seed=held_out_set)
                     added = [pool.rows[i] for i in numbers]
                     facts = {

@@ -57,9 +57,9 @@ def real_selection_study(
 
     Features come from the profile's layer and SAE; relevant are those whose activity raises the chance of label 1 in
     the train split (information gain, false discoveries at most 5 %): labels that stand for an annotator, and that
-    only "greedy" sees. Missing are the relevant ones that no toxic seed row activates. Columns: `held_out_set` (the
-    repeat), `pool`, `arm`, `seed`, `auprc`, `added`, `toxic`, `n_missing`, `gap_coverage`. A repeat that is finished
-    is kept; a killed study goes on from there.
+    only "relevant" and "greedy" go by. Missing are the relevant ones that no toxic seed row activates. Columns:
+    `held_out_set` (the repeat), `pool`, `arm`, `seed`, `auprc`, `added`, `toxic`, `n_missing`, `gap_coverage`. A
+    repeat that is finished is kept; a killed study goes on from there.
     """
     real = read_toxicchat(lab, data_dir)
     made_by = {
@@ -69,6 +69,7 @@ def real_selection_study(
         "relevant": real.relevant,
         "delta": real.delta,
         "seeds": lab.profile.seeds,
+        "arms": list(CHOICES),
         "sizes": [CLUSTERS, CLUSTER_ROWS, ADDED, SAFE_ROWS, STRENGTH],
     }
     frames = []
@@ -120,7 +121,8 @@ def real_repeat(real: Real, repeat: int, seeds: Sequence[int]) -> pd.DataFrame:
     inside = seed_rows(real.pool.vectors[toxic], repeat)
     begun = toxic[inside]
     lacking = np.setdiff1d(np.arange(real.pool.matrix.shape[1]), active(real.pool.matrix[begun], real.delta))
-    wanted = {"greedy_any": lacking, "greedy": lacking[real.relevant[lacking]]}
+    relevant = lacking[real.relevant[lacking]]
+    wanted = {"greedy_any": lacking, "relevant": relevant, "greedy": relevant}
     records = []
     for seed in seeds:
         dice = np.random.default_rng([repeat, seed])
@@ -147,8 +149,8 @@ def real_repeat(real: Real, repeat: int, seeds: Sequence[int]) -> pd.DataFrame:
                         "auprc": head_auprc(real, np.concatenate([start, added])),
                         "added": len(added),
                         "toxic": int(real.labels[added].sum()),
-                        "n_missing": len(wanted["greedy"]),
-                        "gap_coverage": covered_share(real.pool.matrix, added, wanted["greedy"], real.delta),
+                        "n_missing": len(relevant),
+                        "gap_coverage": covered_share(real.pool.matrix, added, relevant, real.delta),
                     }
                 )
     return pd.DataFrame(records)

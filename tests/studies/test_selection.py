@@ -36,6 +36,15 @@ def test_what_greedy_choice_leaves_is_drawn():
     assert sorted(choose_rows("k_means", pool, 3, **settings)) == [0, 1, 2]
 
 
+def test_relevance_alone_ignores_overlap():
+    matrix = sparse.csr_matrix(np.array([[1.0, 1, 0], [2, 1, 0], [0, 0, 1], [9, 0, 0]]))
+    pool = Pool([Row(str(i), "t", 1) for i in range(4)], matrix, np.eye(4, dtype=np.float32))
+    wanted = dict.fromkeys(("relevant", "greedy"), np.array([0, 1, 2]))
+    settings = {"wanted": wanted, "delta": 0.5, "start": np.zeros((0, 4)), "seed": 0}
+    assert choose_rows("relevant", pool, 3, **settings).tolist() == [1, 0, 3]
+    assert choose_rows("greedy", pool, 3, **settings).tolist() == [1, 2, 0]
+
+
 def drawn(n: int = 900) -> Real:
     """Toxic rows of six kinds, each with a feature and a direction of its own; safe rows have others."""
     rng = np.random.default_rng(0)

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from fac_lab.corpora import Row
+from fac_lab.corpora import Corpus, Row
 from fac_lab.features.stats import FeatureStats
 from fac_lab.lab import Lab
 from fac_lab.studies.label_noise import reached
@@ -86,6 +86,14 @@ def _missing_features(steps: int, lab: Lab, anchor: FeatureStats, gap: Gap, n: i
     return from_samples(lab.synthesise(gap.missing_labels[:n], anchor, gap.coverage.delta, settings=settings))
 
 
+def _selected(way: str, lab: Lab, anchor: FeatureStats, gap: Gap, n: int, held_out_set: int) -> Written:
+    """Harmful rows of the pool, as if a filter had found them, chosen by one of `chosen.WAYS`: what real data is
+    worth where there is any."""
+    pool = Corpus.from_rows("harmful pool", [row for row in lab.corpus("pool") if row.label])
+    missing, delta = gap.coverage.missing, gap.coverage.delta
+    return Written(lab.select(missing, delta, n, way=way, pool=pool, seed=held_out_set).text.tolist())
+
+
 def _oracle(lab: Lab, anchor: FeatureStats, gap: Gap, n: int, held_out_set: int) -> Written:
     """Real queries about the concepts that were held out."""
     return Written([query for _, query in queries(n, seed=3000 + held_out_set, among=gap.held_out)])
@@ -98,6 +106,7 @@ ARMS: dict[str, Arm] = {
     "random_features": _random_features,
     "fac_one_step": partial(_missing_features, 1),
     "fac_two_step": partial(_missing_features, 2),
+    **{f"pool_{way}": partial(_selected, way) for way in ("random", "k_means", "k_center", "greedy")},
     "oracle": _oracle,
 }
 """Another way of filling a gap is one more line here."""

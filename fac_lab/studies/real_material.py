@@ -82,7 +82,7 @@ def text_vectors(lab: Lab, material: Material, proxy: Subject | None = None) -> 
     max_tokens = lab.profile.detector.max_tokens
 
     def build(artifact: Artifact) -> dict[str, int]:
-        head = lab.backbone.pooled(pool + test, max_tokens).numpy()
+        head = lab.backbone.pooled(lab.backbone.tokenize(pool + test, max_tokens)).numpy()
         sentence = embed(at_last_layer(lab.subject), pool, progress=True)
         sentence /= np.maximum(np.linalg.norm(sentence, axis=1, keepdims=True), 1e-12)
         found = {"head": head[: len(pool)], "test": head[len(pool) :], "sentence": sentence}

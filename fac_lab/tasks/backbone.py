@@ -126,7 +126,7 @@ class Backbone:
 
     def keep_pooled(self, texts: Sequence[str], max_tokens: int, vectors: Tensor) -> None:
         """Take over what `pooled` returned for these texts before, in another process say: [n_texts, d_model]."""
-        self._pooled.update(zip([(text, max_tokens) for text in texts], vectors, strict=True))
+        self._pooled.update(zip(map(tuple, self.tokenize(texts, max_tokens)), vectors, strict=True))
 
 
 def own_device() -> torch.device:

@@ -7,6 +7,7 @@ What has no correlation (a constant, too few points) has NaN and a reason, neith
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -215,8 +216,9 @@ def _fault(columns: Mapping[str, np.ndarray]) -> str | None:
     return None
 
 
+@lru_cache(8)
 def _weights(n: int, draws: int, seed: int) -> np.ndarray:
-    """How often each point is drawn, float64 `[draws, n]`; the same for the same seed."""
+    """How often each point is drawn, float64 `[draws, n]`; the same for the same seed, and not to be written to."""
     return np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=draws).astype(float)
 
 

@@ -248,7 +248,7 @@ def hold_out(frame: pd.DataFrame) -> go.Figure:
 def beside_paper(tables: Mapping[str, pd.DataFrame], fac: str) -> pd.DataFrame:
     """FAC's correlations with the outcome in each of `tables` (by what they are of) beside the paper's table 8.
 
-    Columns: `source`, `points` (None: the paper does not say), `pearson`, `spearman`, ours with intervals as text.
+    Columns: `source`, `points` (missing: the paper does not say), `pearson`, `spearman`, ours with intervals as text.
     """
     rows = []
     for name, table in tables.items():
@@ -258,8 +258,8 @@ def beside_paper(tables: Mapping[str, pd.DataFrame], fac: str) -> pd.DataFrame:
     printed = paper_table("table08_fac_correlation").set_index("statistic")
     for task in printed.columns:
         cells = {kind: f"{printed.loc[kind, task]:.2f}" for kind in KINDS}
-        rows.append({"source": f"paper: {task.replace('_', ' ')}", "points": None, **cells})
-    return pd.DataFrame(rows)
+        rows.append({"source": f"paper: {task.replace('_', ' ')}", "points": pd.NA, **cells})
+    return pd.DataFrame(rows).astype({"points": "Int64"})
 
 
 KINDS = ("pearson", "spearman")

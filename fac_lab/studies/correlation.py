@@ -6,7 +6,8 @@ One row per data set, whatever world it comes from, with columns by kind:
 - `made_...`: what the data set was made of, where that is known; `true_...`: the truth, in an embedded world;
 - `size` (rows) and `mean_length` (words): what partial correlations take away;
 - `fac_RULE_FEATURES`: FAC under a rule and a set of features F;
-- `auprc`, the mean over training seeds, `auprc_sd` and `auprc_seeds`, their spread and number: the outcome;
+- `auprc`, the mean over training seeds: the outcome; `auprc_sd`, `auprc_seeds`, their spread and number, and any
+  other `auprc_...`;
 - every other number is a measure of diversity.
 
 `correlations` reads such a table and knows nothing else.
@@ -43,7 +44,8 @@ MAIN = "fac_relative_m_judge"
 """The FAC that claims are made about, chosen before any result: the profile's quantile, a support, the judge's F."""
 COVARIATES = ("size", "mean_length")
 OUTCOME = "auprc"
-NO_MEASURES = ("auprc", "auprc_sd", "auprc_seeds")
+NO_MEASURES = ("auprc", "made_")
+"""How the names of columns begin that are no measures of a data set."""
 KINDS = ("pearson", "spearman", "kendall")
 DENSE_CLUSTERS = 256
 """Clusters of the anchor's vectors, for dense coverage and semantic entropy: about as many as there are concepts."""
@@ -235,7 +237,7 @@ def corpus_of(name: str, rows: Sequence[Row]) -> Corpus:
 def measures_of(frame: pd.DataFrame) -> list[str]:
     """Columns that say something about a data set which might go with the outcome, in order."""
     numbers = frame.select_dtypes("number").columns
-    return [name for name in numbers if name not in NO_MEASURES and not name.startswith("made_")]
+    return [name for name in numbers if not name.startswith(NO_MEASURES)]
 
 
 def family_of(measure: str) -> str:

@@ -34,8 +34,8 @@ from fac_lab.studies.correlation import (
 )
 from fac_lab.studies.missing import world_corpus
 
-SAES = ((1024, 3), (4096, 3), (4096, 1), (4096, 10))
-"""Width and K of the dictionaries trained beside the profile's own, one of them with its settings."""
+SAES = ((4096, 3), (1024, 3), (1024, 1), (1024, 10))
+"""Width and K of the dictionaries trained beside the profile's own, the first with its settings."""
 TRAINED_SHARE = 0.25
 """They see this share of the profile's training: minutes for all four. Compare them with each other."""
 QUANTILES = (0.0, 0.25, 0.5, 0.65, 0.8, 0.9, 0.95, 0.99)

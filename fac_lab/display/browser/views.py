@@ -59,11 +59,12 @@ class DictionaryView:
         """Take away the mark of a lasso whose features are no longer alone in the list."""
         if self.live.figure is not None and self._lasso:
             self._lasso = {}
+            # plotly's page does not tell of its outline, so that for its Python side there is none to be taken away.
+            self.live.figure._send_relayout_msg({"selections": []})
             with self.live.figure.batch_update():
                 for trace in self.live.figure.data:
                     if trace.type == "scattergl":
                         trace.selectedpoints = None
-                self.live.figure.layout.selections = ()
 
     def _selected(self) -> list[int]:
         return [] if self.desk.session.selected is None else [self.desk.session.selected]

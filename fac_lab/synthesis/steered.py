@@ -5,7 +5,8 @@ delta. Too little changes nothing, too much and the text falls apart; between th
 bisection, per feature, from one text each: all features take each step together, so a run is as many batches of
 writing and of measuring as a feature has draws. Texts are written by the steered subject and measured in the
 unsteered one, and every text of the search is a candidate. Adding a feature's direction to change what a model
-writes follows Turner et al. 2023, "Activation addition: steering language models without optimization".
+writes follows Turner et al. 2023, "Activation addition: steering language models without optimization". It asks more
+of a feature than prompts do: one that stands for what was read need not, when it is added, make the model write that.
 """
 
 import json

@@ -30,20 +30,22 @@ def plain(
 
     Sampling, checks and removal of duplicates are those of two-step synthesis, and so is the limit of draws
     per sample; nothing is measured. `prompts` is a folder with `plain` and the formats of the tasks; `seed` is mixed
-    with the settings' own. Models of the mini world know no prompt for other tasks than the first: for those they
-    are asked for what a user would say.
+    with the settings' own. Models of the mini world know a plain prompt for the first task only: for the others they
+    are asked for a query about a feature that nobody could name, which makes them write about anything.
     """
     writer = Writer(chat, settings, Path(prompts), task)
-    known = writer.style.structured or task == "toxicity"
-    prompt = writer.prompt("plain")
-    messages = writer.messages(prompt) if known else ()
+    if writer.style.structured or task == "toxicity":
+        prompt = writer.prompt("plain")
+        messages = writer.messages(prompt)
+    else:
+        prompt = writer.prompt("one_step")
+        messages = writer.messages(prompt, summary=writer.style.phrase(None))
 
     def draw(numbers: Sequence[int]) -> list[Draft]:
         seeds = [writer.seed("plain", seed, number) for number in numbers]
         return writer.write([messages] * len(seeds), seeds, [()] * len(seeds))
 
-    version = writer.version(prompt) if known else ""
-    return draw_until(n, draw, writer, method="plain", label=label, prompt_version=version)
+    return draw_until(n, draw, writer, method="plain", label=label, prompt_version=writer.version(prompt))
 
 
 def draw_until(

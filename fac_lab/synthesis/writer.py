@@ -168,8 +168,8 @@ class Writer:
     def _read(self, reply: ChatReply, shown: Collection[str], request: ChatRequest) -> Draft:
         parts, reason = read_parts(reply, self._asked_parts, self.style)
         if parts:
-            text = parts[self.form.said]
             lines = instructions(request.messages, shown, self.style)
+            text = parts[self.form.said]
             reason = said_fault(text, self.form, self.style, shown=shown, instructions=lines)
             reason = reason or rest_fault(parts, self.form)
         return Draft(parts, reason, request.seed, False)

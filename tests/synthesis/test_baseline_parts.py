@@ -14,8 +14,9 @@ from fac_lab.synthesis.baselines import text_judge
 from fac_lab.synthesis.baselines.alpaca import closest, rouge_l
 from fac_lab.synthesis.baselines.cot_self_instruct import read_letter
 from fac_lab.synthesis.baselines.prismatic import directions, find_clusters, vendi
-from fac_lab.synthesis.baselines.skills import Topic, query_in, read_topic
+from fac_lab.synthesis.baselines.skills import Topic, read_topic
 from fac_lab.synthesis.baselines.synalign import NOISE, explore, herd, median_distance
+from fac_lab.synthesis.pre_query import query_in
 
 WORDS = st.lists(st.sampled_from("abcd"), max_size=9)
 

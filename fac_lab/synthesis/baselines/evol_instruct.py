@@ -6,9 +6,10 @@ from collections import deque
 from collections.abc import Sequence
 
 from fac_lab.digests import digest
-from fac_lab.synthesis.baselines.skills import ANOTHER_WAY, of_domain, topics, turn, write_about
+from fac_lab.synthesis.baselines.skills import of_domain, topics, turn, write_about
 from fac_lab.synthesis.baselines.tools import NO_TOOLS, Tools, rounds, screen, seed_pool
 from fac_lab.synthesis.plain import draw_until
+from fac_lab.synthesis.pre_query import ANOTHER_WAY
 from fac_lab.synthesis.samples import NEAR, Sample, grams, overlap
 from fac_lab.synthesis.writer import Draft, Messages, Writer
 

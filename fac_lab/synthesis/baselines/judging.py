@@ -10,8 +10,9 @@ from fac_lab.annotation.styles import Unreadable, style_of
 from fac_lab.chat.client import ChatClient
 from fac_lab.features.spans import Span
 from fac_lab.prompts import load_prompt
-from fac_lab.synthesis.baselines.skills import ABOUT, read_topic
+from fac_lab.synthesis.baselines.skills import read_topic
 from fac_lab.synthesis.baselines.tools import Judge
+from fac_lab.synthesis.pre_query import ABOUT
 
 BELONGS = ("Yes", "Probably")
 """Verdicts on a text that is to carry the label: of a feature "Maybe" is enough, a label has to be right."""

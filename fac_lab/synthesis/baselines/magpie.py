@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from fac_lab.annotation.styles import MINI, object_schema
 from fac_lab.chat.client import ChatRequest
 from fac_lab.errors import SettingsError
-from fac_lab.synthesis.baselines.skills import TRAINED, query_in
 from fac_lab.synthesis.baselines.tools import NO_TOOLS, Tools, screen
 from fac_lab.synthesis.formats import rest_fault, said_fault
 from fac_lab.synthesis.plain import draw_until
+from fac_lab.synthesis.pre_query import TRAINED, query_in
 from fac_lab.synthesis.samples import Sample
 from fac_lab.synthesis.writer import Draft, Writer, read_parts
 

@@ -8,18 +8,9 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from fac_lab.synthesis.pre_query import ABOUT
 from fac_lab.synthesis.writer import Messages, Writer
 
-ABOUT = "What is this about? {text}"
-ANOTHER_WAY = "Say it another way: {text}"
-TRAINED = (
-    "Write a user query",
-    "What is this about?",
-    "Say it another way:",
-    "Put it in other words:",
-    "Name the feature. Spans:",
-)
-"""How the prompts begin that they were trained with, and that they write when nobody asks them anything."""
 NAME_TOKENS = 24
 """Longest name of a topic."""
 
@@ -40,13 +31,6 @@ def read_topic(answer: str) -> Topic | None:
     """`Thing (domain).` in an answer; None where it is anything else."""
     match = re.fullmatch(r"(\w.*?) \(([^()]+)\)\.?", " ".join(answer.split()))
     return Topic(match[1][0].lower() + match[1][1:], match[2].lower()) if match else None
-
-
-def query_in(text: str) -> str:
-    """The query behind "What is this about?" or "Say it another way:"; any other text as it is."""
-    for prompt in (ABOUT, ANOTHER_WAY):
-        text = text.removeprefix(prompt.format(text=""))
-    return text
 
 
 def turn(text: str) -> Messages:

@@ -178,9 +178,9 @@ def bootstrap(
 
     Keys: "sample_coverage", "unseen", "total", and "new", which `more` further samples would show (as many again if
     None). A sample drawn twice turns a feature of one sample into one of two, so the draws themselves lie off the
-    truth: only their spread is used. Intervals of numbers of features are log-normal above what is certain (Chao 1987): the
-    estimate divided and multiplied by `exp(z sqrt(log(1 + (sd / estimate)^2)))`; that of the sample coverage is
-    normal, cut to [0, 1].
+    truth: only their spread is used. Intervals of numbers of features are log-normal above what is certain (Chao
+    1987): the estimate divided and multiplied by `exp(z sqrt(log(1 + (sd / estimate)^2)))`; that of the sample
+    coverage is normal, cut to [0, 1].
     """
     n = active.shape[0]
     more = n if more is None else more

@@ -416,7 +416,8 @@ fullest = by_labels.loc[by_labels.mean_fac.idxmax()]
 relative = by_labels[(by_labels["name"] == fullest["name"]) & by_labels["quantile"].notna()].iloc[0]
 display(
     Markdown(
-        f"**Here it does saturate:** with {fullest['name']} the mean FAC at delta 0 is {fullest.mean_fac:.2f}, and its r "
+        f"**Here it does saturate:** with {fullest['name']} the mean FAC at delta 0 is {fullest.mean_fac:.2f}, "
+        f"and its r "
         f"is {fullest.pearson:.2f} ({fullest.pearson_low:.2f} to {fullest.pearson_high:.2f}); the quantile, with a "
         f"support, brings the same dictionary to {relative.pearson:.2f} ({relative.pearson_low:.2f} to "
         f"{relative.pearson_high:.2f})."

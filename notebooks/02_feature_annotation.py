@@ -887,6 +887,6 @@ except NotImplementedError:
 #   from where these features occur. Labels of the seed find none.
 # - Table 6's Jaccard indices follow from a definition; its fall of AUPRC does not show here.
 #
-# **Previous:** [01 · Subjects and sparse autoencoders](01_sae_loading.ipynb) · **Next:** [04 · The missing-feature
-# browser](04_missing_feature_browser.ipynb) · **People's judgement:** [13 · Human
+# **Previous:** [01 · Subjects and sparse autoencoders](01_sae_loading.ipynb) · **Next:** [03 · FAC and
+# performance](03_fac_and_performance.ipynb) · **People's judgement:** [13 · Human
 # evaluation](13_human_evaluation.ipynb)

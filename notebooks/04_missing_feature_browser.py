@@ -547,5 +547,5 @@ else:
 # - People's decisions lie **over** the machine's, with name and time, and can be taken back.
 # - Coverage hangs on few **rows**; which ones they are is worth knowing before anybody deletes duplicates.
 #
-# **Next:** [13 · Human evaluation](13_human_evaluation.ipynb) · **Back:** [02 · Feature
-# annotation](02_feature_annotation.ipynb) · [00 · Start here](00_start_here.ipynb)
+# **Previous:** [03 · FAC and performance](03_fac_and_performance.ipynb) · **Next:** [05 · Two-step
+# synthesis](05_two_step_synthesis.ipynb) · **Back:** [00 · Start here](00_start_here.ipynb)

@@ -62,7 +62,7 @@ def scatters(frame: pd.DataFrame, measures: Sequence[str], table: pd.DataFrame, 
         subtitle=f"{len(frame)} data sets; r with its 95 % interval",
         height=440,
         margin_t=130,
-        legend={"y": -0.12, "yanchor": "top"},
+        legend={"yref": "container", "y": 0.01, "yanchor": "bottom"},
         margin_b=70,
     )
 
@@ -153,7 +153,8 @@ def thresholds(rows: pd.DataFrame, *, relevant: str = "judge") -> go.Figure:
                     "%{customdata[1]:.0%} of the data sets cover them all<extra></extra>",
                     row=row, col=column,
                 )  # fmt: skip
-        figure.update_xaxes(title=x, type="category", row=2, col=column)
+        figure.update_xaxes(type="category", col=column)
+        figure.update_xaxes(title=x, row=2, col=column)
     figure.update_yaxes(title="r with AUPRC", row=1, col=1)
     figure.update_yaxes(title="mean FAC", range=[0, 1.05], row=2, col=1)
     return styled(
@@ -161,7 +162,9 @@ def thresholds(rows: pd.DataFrame, *, relevant: str = "judge") -> go.Figure:
         "Which threshold sees what matters?",
         subtitle=f"F: {relevant}; m: anchor samples that a feature needs",
         height=560,
-        margin_t=120,
+        margin_t=100,
+        margin_b=90,
+        legend={"yref": "container", "y": 0.01, "yanchor": "bottom"},
     )
 
 

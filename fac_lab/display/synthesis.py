@@ -139,5 +139,5 @@ def _add(
 def _finished(figure: go.Figure, title: str, sets: int, *, height: int = 420) -> go.Figure:
     figure.update_xaxes(zeroline=False)
     subtitle = f"mean and standard deviation over {sets} held-out sets, seeds averaged"
-    legend = {"y": -0.18, "yanchor": "top"}
+    legend = {"yref": "container", "y": 0.01, "yanchor": "bottom"}
     return styled(figure, title, subtitle=subtitle, height=height, legend=legend, margin_t=110, margin_b=90)

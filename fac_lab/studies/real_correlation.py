@@ -16,7 +16,6 @@ of what a head-only run approaches in 15 epochs, found in 0.1 s instead of some 
 """
 
 import argparse
-import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
@@ -38,7 +37,7 @@ from fac_lab.lab import Lab
 from fac_lab.profile import CoverageRule, ModelSettings
 from fac_lab.store import Artifact
 from fac_lab.studies.correlation import correlations, measures_of
-from fac_lab.studies.coverage_grid import coverage_grid, relevance_by_labels
+from fac_lab.studies.coverage_grid import RANDOM_DRAWS, coverage_grid, relevance_by_labels
 from fac_lab.studies.real_material import SOURCES, Material, open_material, split_safe, text_vectors
 from fac_lab.studies.real_tables import ceilings, named_variants, variants
 from fac_lab.studies.results import write_result
@@ -54,6 +53,9 @@ SPARE_SAFE = 400
 HEAD_STRENGTH = 1.0
 """Inverse strength of the logistic head's L2 penalty."""
 POINT_VERSION = 1
+DIGITS = 4
+"""Of stored numbers."""
+MORE_RANDOM = [f"random {i}" for i in range(2, RANDOM_DRAWS + 1)]
 
 RULES: dict[str, CoverageRule] = {
     **{f"delta {delta:g}": CoverageRule(delta=delta) for delta in (0.0, 0.5, 1.0, 1.5, 2.0, 4.0)},
@@ -286,7 +288,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--proxy", help="folder of a small language model whose gradients G-Vendi compares")
     parser.add_argument("--check", type=int, default=8, help="data sets to train the head-only way, too (%(default)s)")
     options = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
     started = time.monotonic()
     lab, material = Lab.open(options.profile, out=options.runs), open_material(options.data_dir)
     proxy = options.proxy and Subject.load(ModelSettings(options.proxy, layer=0, max_tokens=128, template="none"))
@@ -298,16 +299,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "subject": {**asdict(lab.profile.subject), "digest": lab.subject.digest},
         "sae": {"d_sae": lab.encoder.d_sae, "digest": lab.encoder.digest, "training": asdict(lab.profile.sae_training)},
         "detector": {"head": "logistic", "strength": HEAD_STRENGTH, "max_tokens": lab.profile.detector.max_tokens},
-        "rows": {name: len(rows) for name, rows in zip(Material._fields, material, strict=True)},
+        "texts": {name: len(rows) for name, rows in zip(Material._fields, material, strict=True)},
         "safe": {"trained_on": N_SAFE, "spare": SPARE_SAFE},
         "sources": SOURCES,
         "blocks": BLOCKS,
         "seeds": lab.profile.seeds,
         "variants": named,
-        "seconds": round(time.monotonic() - started),
+        "proxy": proxy.digest if proxy else None,
+        "seconds_of_last_start": round(time.monotonic() - started),
     }
     told = sets[sets.block == "report"]
-    results = {"": sets, "_runs": study.runs, "_variants": table}
+    # Of the random features one draw will do there: what was chosen has all of them beside it in the first table.
+    results = {"": sets, "_runs": study.runs, "_variants": table[~table.relevance.isin(MORE_RANDOM)]}
     results["_table"] = pd.concat(
         [
             correlations(part, fac="fac_chosen", measures=measures(part)).assign(design=name)
@@ -317,7 +320,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.check:
         results["_check"] = head_check(lab, material, study, n=options.check, proxy=proxy)
     for name, frame in results.items():
-        write_result(f"correlation_real{name}", frame, facts, options.out)
+        write_result(f"correlation_real{name}", frame.round(DIGITS), facts, options.out)
     print("\n".join(f"{name}: {', '.join(variant)}" for name, variant in named.items()))
     for frame in (ceilings(study.runs), results["_table"], results.get("_check")):
         print(None if frame is None else frame.round(3).to_string(), end="\n\n")

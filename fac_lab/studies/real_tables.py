@@ -55,7 +55,7 @@ def choose(table: pd.DataFrame, *, designs: Sequence[str] | None = None) -> Vari
 
 
 def named_variants(table: pd.DataFrame) -> dict[str, Variant]:
-    """The variants that are told by name, those of them that the table has.
+    """The variants that are told by name, those of them that the table has; one that is several goes by the first name.
 
     `fac_chosen`, and with other features in its place `fac_chosen_all`, `_log_odds`, `_probe` and `_random_1` to 5;
     `fac_paper`, and with all features `fac_paper_all`; `fac_equal`, the best that counts features alike; `fac_foreign`,
@@ -72,7 +72,11 @@ def named_variants(table: pd.DataFrame) -> dict[str, Variant]:
         if len(part):
             named[f"fac_{name}"] = choose(part)
     present = set(table[NAMES].itertuples(index=False, name=None))
-    return {name: variant for name, variant in named.items() if variant in present}
+    told: dict[str, Variant] = {}
+    for name, variant in named.items():
+        if variant in present and variant not in told.values():
+            told[name] = variant
+    return told
 
 
 def ceilings(runs: pd.DataFrame) -> pd.DataFrame:

@@ -67,8 +67,8 @@ def test_adapters_are_those_that_peft_makes():
     import peft
     from transformers import LlamaConfig, LlamaModel
 
+    from fac_lab.tasks.adapted import PROJECTIONS
     from fac_lab.tasks.backbone import quiet_transformers
-    from fac_lab.tasks.toxicity import PROJECTIONS
 
     config = LlamaConfig(
         hidden_size=16, intermediate_size=24, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,

@@ -119,7 +119,7 @@ def numbers_html(numbers: Numbers) -> Markup:
         Markup('<div title="{}"><dt>{}</dt><dd>{} <small>{}</small></dd></div>').format(title, name, value, note)
         for name, value, note, title in entries
     )
-    unjudged = f"; {numbers.n_unjudged:,} frequent features have no verdict" if numbers.n_unjudged else ""
+    unjudged = f"; frequent features without a verdict: {numbers.n_unjudged:,}" if numbers.n_unjudged else ""
     null = f"; null: {numbers.null_reason}" if numbers.null_reason else ""
     note = f"δ {delta}, support m = {numbers.m} samples{unjudged}{null}"
     return Markup('<dl class="fl-numbers-list">{}</dl><p class="fl-soft">{}</p>').format(items, note)

@@ -56,8 +56,8 @@ class FilesPart:
             lambda: session.import_labels(self.path.value),
             busy="Reading the labels …",
             done=lambda found: (
-                f"{len(found.labels):,} labels of {found.source} imported, {len(found.rejected):,} "
-                "entries left out; they are shown where neither annotator nor person said anything."
+                f"{len(found.labels):,} labels of {found.source} imported, "
+                f"entries left out: {len(found.rejected):,}; shown where neither annotator nor person said anything."
             ),
             tell=["cut", "list", "feature"],
         )

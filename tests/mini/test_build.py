@@ -26,6 +26,7 @@ def built(tmp_path_factory):
     return folder, report
 
 
+@pytest.mark.slow
 def test_a_model_its_sae_and_their_report_are_written(built):
     folder, report = built
     assert json.loads((folder / "report.json").read_text()) == json.loads(json.dumps(report))
@@ -40,12 +41,14 @@ def test_a_model_its_sae_and_their_report_are_written(built):
     }
 
 
+@pytest.mark.slow
 def test_weights_are_stored_in_half_precision(built):
     folder, _ = built
     for path in (folder / "model.safetensors", folder / "sae" / "sae_weights.safetensors"):
         assert {weight.dtype for weight in load_file(path).values()} == {torch.float16}
 
 
+@pytest.mark.slow
 def test_differences_name_every_figure_with_a_tolerance(built):
     _, report = built
     assert differences(report, report) == dict.fromkeys(TOLERANCE, 0.0)

@@ -401,6 +401,8 @@ def test_the_notebook_in_jupyterlab(chromium, home, served, tmp_path):
         "FAC_LAB_PROFILE": "smoke",
         "JUPYTER_CONFIG_DIR": str(tmp_path / "config"),
     }
+    # A machine that does other things may leave a page without a sign of life for longer than half a minute.
+    options.append("--ServerApp.websocket_ping_interval=600000")
     arguments = ["--no-browser", "--allow-root", "--ip=127.0.0.1", *options]
     with served("-c", JUPYTER, str(port), *arguments, stop=signal.SIGTERM, **environment) as (address, server):
         until = time.monotonic() + FIRST / 1000

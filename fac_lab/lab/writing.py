@@ -1,6 +1,7 @@
 """Samples for features a data set misses: written, steered to or chosen, by the method and its rivals; kept on disk."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -57,8 +58,8 @@ class Writing(Labels):
             for row in labels.itertuples()
         ]
 
-        def build(artifact: Artifact) -> dict:
-            samples = synthesise(
+        def write() -> list[Sample]:
+            return synthesise(
                 briefs,
                 chat=self.generator,
                 measure=self.measure,
@@ -67,12 +68,10 @@ class Writing(Labels):
                 prompts=self._prompts(synthesis),
                 task=task,
             )
-            artifact.write_frame("samples.parquet", pd.DataFrame(samples, columns=Sample._fields))
-            return {"candidates": len(samples), "kept": sum(sample.kept for sample in samples)}
 
-        artifact = self.store.once(
+        return self._written(
             "samples",
-            build,
+            write,
             version=SAMPLES_VERSION,
             briefs=briefs,
             delta=delta,
@@ -83,7 +82,6 @@ class Writing(Labels):
             sae=self.encoder.digest,
             subject=self.subject.digest,
         )
-        return artifact.read_frame("samples.parquet")
 
     def select(
         self,
@@ -138,23 +136,20 @@ class Writing(Labels):
         goals = goals_for(labels.feature, labels.relevant, stats, delta)
         style = style_of(self.profile.synthesis.prompts)
 
-        def build(artifact: Artifact) -> dict:
-            settings, sampling = self.profile.steered, self.profile.synthesis
-            samples = steer(
+        def write() -> list[Sample]:
+            return steer(
                 goals,
                 subject=self.subject,
                 sae=self.sae,
                 measure=self.measure,
-                settings=settings,
-                sampling=sampling,
+                settings=self.profile.steered,
+                sampling=self.profile.synthesis,
                 style=style,
             )
-            artifact.write_frame("samples.parquet", pd.DataFrame(samples, columns=Sample._fields))
-            return {"candidates": len(samples), "kept": sum(sample.kept for sample in samples)}
 
-        artifact = self.store.once(
+        return self._written(
             "steered",
-            build,
+            write,
             version=STEERED_VERSION,
             goals=goals,
             settings=self.profile.steered,
@@ -163,7 +158,6 @@ class Writing(Labels):
             sae=self.encoder.digest,
             subject=self.subject.digest,
         )
-        return artifact.read_frame("samples.parquet")
 
     def plain(self, n: int, *, seed: int, task: str = "toxicity") -> list[str]:
         """`n` different texts written without any feature in mind: same generator, sampling and checks."""
@@ -184,15 +178,13 @@ class Writing(Labels):
             raise SettingsError(f"no baseline {name!r}{nearest(name, BASELINES)}; there are: {', '.join(BASELINES)}")
         settings, prompts = self.profile.synthesis, self._prompts(synthesis)
 
-        def build(artifact: Artifact) -> dict:
+        def write() -> list[Sample]:
             writer = Writer(self.generator, settings, prompts, task)
-            samples = BASELINES[name](n, writer, seeds, seed=seed, tools=self._tools(task))
-            artifact.write_frame("samples.parquet", pd.DataFrame(samples, columns=Sample._fields))
-            return {"candidates": len(samples), "kept": len(kept(samples))}
+            return BASELINES[name](n, writer, seeds, seed=seed, tools=self._tools(task))
 
-        artifact = self.store.once(
+        return self._written(
             "baseline",
-            build,
+            write,
             version=BASELINE_VERSION,
             name=name,
             n=n,
@@ -205,13 +197,21 @@ class Writing(Labels):
             prompts=prompts,
             subject=self.subject.digest,
         )
-        return artifact.read_frame("samples.parquet")
+
+    def _written(self, step: str, write: Callable[[], list[Sample]], **made_by: Any) -> pd.DataFrame:
+        """What `write` returns, as a frame of every candidate; kept, and read where it was written before."""
+
+        def build(artifact: Artifact) -> dict:
+            samples = write()
+            artifact.write_frame("samples.parquet", pd.DataFrame(samples, columns=Sample._fields))
+            return {"candidates": len(samples), "kept": len(kept(samples))}
+
+        return self.store.once(step, build, **made_by).read_frame("samples.parquet")
 
     def _tools(self, task: str) -> Tools:
         """What baselines need beside the generator, as far as the profile has it."""
 
         def vectors(texts: Sequence[str]) -> np.ndarray:
-
             return embed(self.subject, texts)
 
         def gradients(texts: Sequence[str]) -> np.ndarray:

@@ -20,9 +20,7 @@ from fac_lab.lab import Lab
 from fac_lab.profile import CoverageRule
 from fac_lab.studies.missing import world_corpus
 from fac_lab.studies.toxicity import Gap, detector_auprc, harmful_gap, starting_rows, test_rows
-
-MEASURED = ("does not activate", "duplicate", "near-duplicate", "not among")
-"""Beginnings of the reasons why a text that is in form is not kept."""
+from fac_lab.synthesis.samples import SOUND
 
 
 class Filling(NamedTuple):
@@ -92,7 +90,7 @@ def two_steps(n: int) -> dict[str, int]:
 
 def in_form(samples: pd.DataFrame) -> pd.DataFrame:
     """The candidates that could be measured: kept ones, and those which only their activation or rank let down."""
-    return samples[samples.kept.astype(bool) | samples.reason.str.startswith(MEASURED)]
+    return samples[samples.kept.astype(bool) | samples.reason.astype(str).str.startswith(SOUND)]
 
 
 def measured(lab: Lab, texts: Sequence[str], features: np.ndarray) -> np.ndarray:

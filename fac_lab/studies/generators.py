@@ -28,9 +28,10 @@ from fac_lab.features.perplexity import perplexity
 from fac_lab.features.stats import FeatureStats
 from fac_lab.lab import Lab
 from fac_lab.store import Artifact
+from fac_lab.studies.filling import in_form
 from fac_lab.studies.missing import main_concepts
 from fac_lab.studies.toxicity import Gap, detector_auprc, harmful_gap, kept_texts, starting_rows, test_rows, truth_of
-from fac_lab.synthesis.samples import Sample, choose, normalise
+from fac_lab.synthesis.samples import SOUND, Sample, choose, normalise
 from fac_lab.world import concepts, queries, recognise
 
 GENERATORS = ("one-step", "two-step", "steered", "steered, asked", "unsteered", "unsteered, asked")
@@ -40,8 +41,6 @@ REFERENCES = ("none", "real")
 DRAWS = 4
 """Texts per feature."""
 DRAWN_VERSION = 1
-_LATER = ("does not activate", "duplicate of", "near-duplicate of", "not among")
-"""How reasons of texts begin that passed every check of the text itself."""
 
 
 def generator_study(lab: Lab, anchor: FeatureStats, *, sets: Sequence[int], draws: int = DRAWS) -> pd.DataFrame:
@@ -83,22 +82,16 @@ def draw(lab: Lab, name: str, anchor: FeatureStats, gap: Gap, *, draws: int) -> 
     """Every candidate of one generator for the missing features, `draws` for each at most: columns of `Sample`."""
     labels, delta, settings = gap.missing_labels, gap.coverage.delta, lab.profile.synthesis
     if name == "one-step":
-        one = replace(settings, step1_draws=draws, step2_draws=1)
-        return first_step(_with(lab, synthesis=one).synthesise(labels, anchor, delta), per_feature=settings.per_feature)
+        one = replace(settings, step1_draws=draws, step2_draws=0)
+        return lab.synthesise(labels, anchor, delta, settings=one)
     if name == "two-step":
         two = replace(settings, step1_draws=(draws + 1) // 2, step2_draws=max(draws // 2, 1))
-        return _with(lab, synthesis=two).synthesise(labels, anchor, delta)
+        return lab.synthesise(labels, anchor, delta, settings=two)
     prompt = ASKED if name.endswith("asked") else ""
     if name.startswith("steered"):
         steered = replace(lab.profile.steered, draws=draws, prompt=prompt)
         return _with(lab, steered=steered).steer(labels, anchor, delta)
     return _unsteered(lab, labels, delta, draws=draws, prompt=prompt)
-
-
-def first_step(samples: pd.DataFrame, *, per_feature: int) -> pd.DataFrame:
-    """The candidates of step 1 alone, chosen among as if step 2 had never been."""
-    first = samples[samples.step == 1]
-    return _chosen([Sample(**row) for row in first.to_dict("records")], per_feature=per_feature)
 
 
 def additions(drawn: Mapping[str, pd.DataFrame], gap: Gap, *, held_out_set: int) -> dict[str, list[str]]:
@@ -111,15 +104,10 @@ def additions(drawn: Mapping[str, pd.DataFrame], gap: Gap, *, held_out_set: int)
     n = min(int(drawn[name].kept.sum()) for name in ("one-step", "two-step"))
     added = {}
     for name, samples in drawn.items():
-        rest = samples[is_sound(samples) & ~samples.kept.astype(bool)]
+        rest = in_form(samples[~samples.kept.astype(bool)])
         added[name] = list(dict.fromkeys([*kept_texts(samples), *rest.text]))[:n]
     real = [query for _, query in queries(n, seed=3000 + held_out_set, among=gap.held_out)]
     return added | {"none": [], "real": real}
-
-
-def is_sound(samples: pd.DataFrame) -> pd.Series:
-    """Candidates that passed every check of the text itself, whatever they activate, `[n_samples]`."""
-    return samples.kept.astype(bool) | samples.reason.astype(str).str.startswith(_LATER)
 
 
 def describe(lab: Lab, samples: pd.DataFrame, main: pd.Series, delta: float | np.ndarray) -> dict[str, float]:
@@ -135,7 +123,7 @@ def describe(lab: Lab, samples: pd.DataFrame, main: pd.Series, delta: float | np
     """
     features = main.index.to_numpy()
     drawn = samples[samples.text.ne("") | samples.strength.notna() | samples.step.gt(0)]
-    sound = drawn[is_sound(drawn)]
+    sound = in_form(drawn)
     facts = {"draws": len(drawn) / max(len(features), 1), "sound": len(sound) / max(len(drawn), 1)}
     kept = samples[samples.kept]
     texts = list(dict.fromkeys(sound.text))
@@ -205,7 +193,7 @@ def _unsteered(lab: Lab, labels: pd.DataFrame, delta: float | np.ndarray, *, dra
 def _chosen(samples: Sequence[Sample], *, per_feature: int) -> pd.DataFrame:
     """`choose` from the beginning: what it said before is forgotten."""
     fresh = [
-        sample._replace(kept=False, reason="" if sample.kept or sample.reason.startswith(_LATER[1:]) else sample.reason)
+        sample._replace(kept=False, reason="" if sample.kept or sample.reason.startswith(SOUND[1:]) else sample.reason)
         for sample in samples
     ]
     return pd.DataFrame(choose(fresh, per_group=per_feature), columns=Sample._fields)

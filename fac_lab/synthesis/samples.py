@@ -12,6 +12,9 @@ LEAK_WORDS = 4
 NEAR = 0.7
 """Texts of one feature whose word 3-grams overlap more than this (Jaccard) count as the same."""
 
+SOUND = ("does not activate", "duplicate of", "near-duplicate of", "not among")
+"""How the reasons begin of texts that passed every check of the text itself, whatever they activate."""
+
 _LABEL = re.compile(r"(feature|spans|good|bad|rubric|summary|examples?|(user )?query)\s*:", re.IGNORECASE)
 _REFUSAL = re.compile(
     r"((i am|i'?m|we are|we're)?( very| so)? ?sorry\b[\s,.]*(but )?)?"

@@ -56,7 +56,7 @@ class RewardRun(NamedTuple):
 class RewardModel(Adapted):
     """A scalar head on a borrowed backbone, which reads prompt and reply as one talk."""
 
-    outputs, what = 1, "reward model"
+    outputs, what = 1, "reward_model"
 
     def fit(self, pairs: Sequence[Comparison], *, seed: int, progress: bool = True) -> None:
         """Train on `pairs`; the seed draws their order and the dropout."""

@@ -7,14 +7,13 @@ import pytest
 from fac_lab.coverage import cover
 from fac_lab.lab import Lab
 from fac_lab.profile import CoverageRule
+from fac_lab.studies.filling import in_form
 from fac_lab.studies.generators import (
     GENERATORS,
     REFERENCES,
     additions,
     compare_generators,
     describe,
-    first_step,
-    is_sound,
 )
 from fac_lab.studies.label_ways import as_mask
 from fac_lab.studies.missing import main_concepts, world_corpus
@@ -29,19 +28,12 @@ def frame(*samples: Sample) -> pd.DataFrame:
     return pd.DataFrame(samples, columns=Sample._fields)
 
 
-def test_a_first_step_is_chosen_from_alone():
-    texts = ["fix my old tap now", "pick a lock at night", "Pick a lock, at night!", "hm"]
-    reasons = ["not among the 1 best", "", "duplicate of a kept sample", "1 words, not 3 to 60"]
-    one = [
-        Sample(7, text, 1, step=1, draw=i, activation=float(i), reason=reason)
-        for i, (text, reason) in enumerate(zip(texts, reasons, strict=True))
-    ]
-    two = [Sample(7, "the tap leaks again", 1, step=2, draw=0, activation=9.0, kept=True)]
-    found = first_step(frame(*one, *two), per_feature=1)
-    assert found.text.tolist() == texts
-    assert found.kept.tolist() == [False, False, True, False]
-    assert found.reason.tolist()[1::2] == ["duplicate of a kept sample", "1 words, not 3 to 60"]
-    assert is_sound(found).tolist() == [True, True, True, False]
+def test_sound_texts_are_those_that_only_their_activation_or_rank_let_down():
+    reasons = ["not among the 1 best", "", "duplicate of a kept sample", "1 words, not 3 to 60", "a refusal"]
+    samples = frame(
+        *(Sample(7, f"text {i}", 1, step=1, draw=i, reason=why, kept=not why) for i, why in enumerate(reasons))
+    )
+    assert in_form(samples).draw.tolist() == [0, 1, 2]
 
 
 @pytest.fixture(scope="module")

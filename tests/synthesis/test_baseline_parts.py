@@ -13,7 +13,7 @@ from fac_lab.chat.client import ChatClient, ChatReply
 from fac_lab.synthesis.baselines import text_judge
 from fac_lab.synthesis.baselines.alpaca import closest, rouge_l
 from fac_lab.synthesis.baselines.cot_self_instruct import read_letter
-from fac_lab.synthesis.baselines.prismatic import directions, find_clusters, vendi
+from fac_lab.synthesis.baselines.prismatic import find_clusters
 from fac_lab.synthesis.baselines.skills import Topic, read_topic
 from fac_lab.synthesis.baselines.synalign import NOISE, explore, herd, median_distance
 from fac_lab.synthesis.pre_query import query_in
@@ -77,14 +77,6 @@ def test_herding_comes_nearer_to_the_real_texts_than_chance():
     one = herd(candidates, real, 1, width=width)[0]
     assert one == min(range(100), key=lambda i: squared_mmd(candidates[[i]], real, width))
     assert sorted(herd(candidates[:3], real, 9, width=width)) == [0, 1, 2]
-
-
-def test_vendi_counts_directions():
-    assert vendi(directions(np.ones((5, 3)))) == pytest.approx(1.0)
-    assert vendi(np.eye(6)) == pytest.approx(6.0)
-    # Two alike and one apart: eigenvalues 2/3 and 1/3.
-    assert vendi(np.eye(2)[[0, 0, 1]]) == pytest.approx(3 / 2 ** (2 / 3))
-    assert np.array_equal(directions([[3.0, 4.0], [0.0, 0.0]]), [[0.6, 0.8], [0.0, 0.0]])
 
 
 def test_the_largest_third_of_the_clusters_is_dense():

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fac_lab.diversity.vectors import vendi
 from fac_lab.synthesis.baselines.skills import topics, write_like
 from fac_lab.synthesis.baselines.tools import NO_TOOLS, Tools, rounds, screen, seed_pool
 from fac_lab.synthesis.plain import draw_until
@@ -108,14 +109,6 @@ def directions(vectors: np.ndarray) -> np.ndarray:
     vectors = np.asarray(vectors, np.float64)
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
     return np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 0)
-
-
-def vendi(units: np.ndarray) -> float:
-    """Vendi score of unit vectors `[n, d]` (Friedman and Dieng 2023): the exponential of the entropy of the
-    eigenvalues of `X X' / n`, between 1 (all alike) and n; of gradients it is G-Vendi."""
-    values = np.linalg.svd(units, compute_uv=False) ** 2 / max(1, len(units))
-    values = values[values > 0]
-    return float(np.exp(-(values * np.log(values)).sum()))
 
 
 def _examples(pool: Sequence[str], clusters: Clusters, dice: random.Random) -> list[str]:

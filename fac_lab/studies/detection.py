@@ -18,8 +18,8 @@ from fac_lab.corpora import Row
 from fac_lab.features.stats import FeatureStats
 from fac_lab.lab import Lab
 from fac_lab.profile import DetectorSettings
-from fac_lab.studies.baselines import ARMS, Written
 from fac_lab.studies.label_noise import reached
+from fac_lab.studies.methods import METHODS, Written, write
 from fac_lab.studies.toxicity import (
     Gap,
     detector_auprc,
@@ -36,6 +36,7 @@ SAMPLES: int | None = None
 """Samples to write for a cell; None is one per missing relevant feature, at most the profile's budget."""
 CONTROLS = ("plain", "random_features", "pool_random", "pool_greedy", "oracle")
 """Arms beside those of the paper: without a feature in mind, features drawn by chance, real rows, real held-out ones."""
+TABLE_ARMS = (*METHODS.values(), *CONTROLS)
 OTHER_MODE: dict[str, dict[str, Any]] = {
     "lora": {"epochs": 3.0, "lr": 3e-3, "batch": 32},
     "full": {"epochs": 3.0, "lr": 1e-3, "batch": 32},
@@ -73,7 +74,7 @@ def toxicity_cell(
     seed: int,
     mode: str = "lora",
 ) -> dict[str, float]:
-    """One run of the main table: `tox_auprc` in percent, as the paper prints it, and the number `added`.
+    """One run of the main table: `tox_auprc` in percent, as the paper prints it, and `tox_added`, the number of texts.
 
     `written` holds what the arm would add, in order. Deterministic; a run that was made before is read. About 10 s on
     one core in mode "lora", 30 s for "full", 4 s in mode "head".
@@ -81,7 +82,7 @@ def toxicity_cell(
     train = training_rows(lab, anchor, gap, written.texts, arm=arm)
     auprc = detector_auprc(lab, train, _test(), seed, settings_for(lab, mode))
     start = lab.profile.study.safe_samples + lab.profile.study.seed_samples
-    return {"tox_auprc": 100 * auprc, "added": len(train) - start}
+    return {"tox_auprc": 100 * auprc, "tox_added": len(train) - start}
 
 
 def training_rows(lab: Lab, anchor: FeatureStats, gap: Gap, texts: Sequence[str], *, arm: str) -> list[Row]:
@@ -100,7 +101,7 @@ def added_texts(lab: Lab, anchor: FeatureStats, gap: Gap, texts: Sequence[str], 
 
 
 def detection_study(
-    lab: Lab, anchor: FeatureStats, *, sets: Sequence[int], mode: str, arms: Sequence[str]
+    lab: Lab, anchor: FeatureStats, *, sets: Sequence[int], mode: str, arms: Sequence[str] = TABLE_ARMS
 ) -> pd.DataFrame:
     """`toxicity_cell` of every held-out set, arm and training seed, in one mode; a killed study resumes run by run.
 
@@ -113,7 +114,7 @@ def detection_study(
             gap = harmful_gap(lab, anchor, held_out_set=held_out_set)
             for arm in arms:
                 bar.set_postfix_str(f"set {held_out_set}, {arm}")
-                written = write_for(lab, anchor, gap, arm, held_out_set)
+                written = write(lab, anchor, gap, arm, samples_asked(lab, gap), held_out_set, task=TASK)
                 texts = added_texts(lab, anchor, gap, written.texts, arm=arm)
                 coverage = gap.coverage
                 facts = {"gap_coverage": reached(lab, texts, coverage.missing, coverage.delta)}
@@ -126,11 +127,6 @@ def detection_study(
                     records.append(where | {"auprc": cell["tox_auprc"] / 100} | facts)
                     bar.update()
     return pd.DataFrame(records)
-
-
-def write_for(lab: Lab, anchor: FeatureStats, gap: Gap, arm: str, held_out_set: int) -> Written:
-    """What an arm of `baselines.ARMS` writes for a gap; "full" and "none" write nothing."""
-    return Written([]) if arm == "full" else ARMS[arm](lab, anchor, gap, samples_asked(lab, gap), held_out_set)
 
 
 def trial_study(
@@ -148,7 +144,7 @@ def trial_study(
             settings = replace(settings_for(lab, mode), **change)
             for held_out_set, gap in gaps.items():
                 for arm in TRIAL_ARMS:
-                    written = write_for(lab, anchor, gap, arm, held_out_set)
+                    written = write(lab, anchor, gap, arm, samples_asked(lab, gap), held_out_set, task=TASK)
                     train = training_rows(lab, anchor, gap, written.texts, arm=arm)
                     auprc = detector_auprc(lab, train, test, lab.profile.seeds[0], settings)
                     facts = {"lr": settings.lr, "epochs": settings.epochs, "batch": settings.batch}

@@ -6,7 +6,6 @@ ranking, is what the paper's own numbers contradict (method, section 6.3).
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -53,18 +52,18 @@ RUN_VERSION = 1
 
 def real_detection_study(
     lab: Lab,
-    data_dir: str | Path | None = None,
+    material: Material | None = None,
     *,
     draws: Sequence[Draw] = DRAWS,
     modes: Mapping[str, Mapping[str, Any]] = MODES,
 ) -> pd.DataFrame:
-    """One row per size, mode and seed, ToxicChat being read from `data_dir` (else the profile's, or $FAC_LAB_DATA).
+    """One row per size, mode and seed; the rows are read from the profile's `data_dir`, or $FAC_LAB_DATA, if not given.
 
     Columns: `mode`, `n_toxic`, `n_safe`, `seed` (draws the rows and the training); `auprc`, a share, with the ends of
     its 95 % interval over resampled test rows, `low` and `high`; `base_rate`, the AUPRC of a random ranking; `n_test`,
     `n_trainable`, `seconds` of training and scoring. No text. A finished run is kept; a killed study goes on after it.
     """
-    material = open_material(data_dir or lab.profile.data_dir)
+    material = material or open_material(lab.profile.data_dir)
     test = list(material.test)
     labels = np.array([row.label for row in test])
     records = []
@@ -77,7 +76,7 @@ def real_detection_study(
                     train = draw_rows(material, draw, seed)
                     run = _run(lab, train, test, settings, seed)
                     scores = run.read_frame("scores.parquet").score.to_numpy()
-                    low, high = bootstrap_auprc(labels, scores)
+                    low, high = bootstrap_auprc(labels, scores, draws=BOOTSTRAP)
                     n_toxic = sum(row.label for row in train)
                     where = {"mode": mode, "n_toxic": n_toxic, "n_safe": len(train) - n_toxic, "seed": seed}
                     found = {"auprc": float(average_precision_score(labels, scores)), "low": low, "high": high}

@@ -34,7 +34,7 @@ SEEDS = 1
 
 
 def pes(auprc: float, n_trainable: int) -> float:
-    """Parameter efficiency: AUPRC over log10 of the number of trainable parameters; NaN below two (paper, section 1)."""
+    """Parameter efficiency: AUPRC over log10 of the trainable parameters; NaN below two of them (paper, section 1)."""
     return auprc / math.log10(n_trainable) if n_trainable > 1 else float("nan")
 
 

@@ -15,8 +15,8 @@
 # **Before** [00 · Start here](00_start_here.ipynb), [05 · Two-step synthesis](05_two_step_synthesis.ipynb)
 #
 # **Contents** [1 The question](#1-The-question) · [2 Why AUPRC](#2-Why-AUPRC) · [3 Two detectors,
-# live](#3-Two-detectors,-live) · [4 Tables 1 and 13](#4-Tables-1-and-13) · [5 How much of the model?](#5-How-much-of-
-# the-model?) · [6 Real queries](#6-Real-queries) · [7 Why ours differ](#7-Why-ours-differ) · [8
+# live](#3-Two-detectors,-live) · [4 Tables 1 and 13](#4-Tables-1-and-13) · [5 How much of the
+# model?](#5-How-much-of-the-model?) · [6 Real queries](#6-Real-queries) · [7 Why ours differ](#7-Why-ours-differ) · [8
 # Exercises](#8-Exercises)
 
 # %%
@@ -90,10 +90,11 @@ N_FEATURES = 48  # written for in this live part; the stored results take all mi
 
 harmful = sum(concept.harmful for concept in concepts())
 held_out = hold_out(round(profile.study.held_out_share * harmful), seed=0, harmful=True)
-seed = world_corpus("seed", profile.corpora["seed"].n, seed=1000, without=held_out)
+n_seed = profile.corpora["seed"].n
+seed = world_corpus("seed", n_seed, seed=1000, without=held_out)
 anchor = lab.stats(lab.corpus("anchor"), keep_matrix=True)
 coverage = cover(anchor, lab.stats(seed), profile.rule)
-by_chance = cover(anchor, lab.stats(world_corpus("null", len(seed), seed=4000)), profile.rule)
+by_chance = cover(anchor, lab.stats(world_corpus("null", n_seed, seed=4000)), profile.rule)
 # The cut-down smoke profile may leave nothing missing: some features of the anchor stand in then.
 gap = coverage.missing if len(coverage.missing) else np.flatnonzero(coverage.anchor_support)[:4]
 labels = lab.annotate(anchor, gap)
@@ -348,8 +349,8 @@ if scale is not None:
 #
 # **A contradiction at the source.** The paper says that 7.33 % of its 2,853 test rows are toxic. In the
 # human-annotated part of the test split, which has exactly 2,853 rows, the share is the dotted line below; 7.33 % fits
-# *all* rows of the split. A random ranking scores the share that is really there, so the paper's *Baseline* is further
-# from useless, or nearer to it, depending on which is true.
+# the whole data set, train split and automatic labels included. A random ranking scores the share that is really
+# there, so the paper's *Baseline* is further from useless, or nearer to it, depending on which is true.
 
 # %%
 real = stored("toxicity_real")
@@ -366,12 +367,11 @@ if real is not None:
         formats={"seconds": ".0f"},
     )
     baseline = paper_table("table01_main").set_index("method").tox_auprc["Baseline"] / 100
-    base = real.base_rate.iloc[0]
+    base, stated = real.base_rate.iloc[0], 0.0733
     display(
         Markdown(
-            f"Base rate {base:.3f}, {base / 0.0733:.2f} times the paper's 0.0733. The paper's Baseline, {baseline:.3f}, "
-            f"is {baseline / base:.1f} times a random ranking at the former and {baseline / 0.0733:.1f} times at the "
-            "latter. "
+            f"Base rate {base:.3f}, {base / stated:.2f} times the stated one. The paper's Baseline, {baseline:.3f}, is "
+            f"{baseline / base:.1f} times a random ranking at the former, {baseline / stated:.1f} times at the latter. "
             f"The widest interval over test rows has {100 * (real.high - real.low).max():.0f} points: differences of "
             "a few points between methods need paired tests, not two error bars."
         )

@@ -18,7 +18,7 @@ from fac_lab.tasks import toxicity as task
 from fac_lab.world import concepts
 
 MODES = {
-    "head": {"epochs": 1.0, "lr": 1e-2, "batch": 16, "max_tokens": 48},
+    "head": {"epochs": 1.0, "batch": 16, "max_tokens": 48},
     "lora": {"epochs": 1.0, "lr": 1e-2, "batch": 16, "max_tokens": 48},
 }
 DRAWS = (Draw(6, 20, {"head": 2, "lora": 1}), Draw(ALL, ALL, {"head": 1, "lora": 0}))
@@ -88,7 +88,8 @@ def test_the_study_runs_and_goes_on_where_it_stopped(lab, material, monkeypatch)
     assert (frame.low <= frame.auprc).all() and (frame.auprc <= frame.high).all()
     assert frame.base_rate.unique() == pytest.approx([np.mean([row.label for row in material.test])])
     assert frame[frame["mode"] == "lora"].n_trainable.item() > frame[frame["mode"] == "head"].n_trainable.max()
-    assert "text" not in frame
+    assert "text" not in frame and frame.lr[frame["mode"] == "lora"].item() == 1e-2
+    assert set(frame.lr[frame["mode"] == "head"]) < set(toxicity_real.RATES)
 
     def never(*_, **__):
         raise AssertionError("a detector was trained again")

@@ -61,8 +61,8 @@ def real_detection_study(
 ) -> pd.DataFrame:
     """One row per size, mode and seed; the rows are read from the profile's `data_dir`, or $FAC_LAB_DATA, if not given.
 
-    Columns: `mode`, `lr`, `n_toxic`, `n_safe`, `seed` (draws the rows and the training); `auprc`, a share, with the ends
-    of its 95 % interval over resampled test rows, `low` and `high`; `base_rate`, the AUPRC of a random ranking;
+    Columns: `mode`, `lr`, `n_toxic`, `n_safe`, `seed` (draws the rows and the training); `auprc`, a share, with the
+    ends of its 95 % interval over resampled test rows, `low` and `high`; `base_rate`, the AUPRC of a random ranking;
     `n_test`, `n_trainable`, `seconds` of training and scoring. No text. A finished run is kept; a killed study goes on
     after it.
     """

@@ -41,7 +41,7 @@ from fac_lab.studies.detection import CONTROLS, OTHER_MODE, best_trial, settings
 from fac_lab.studies.methods import METHODS
 from fac_lab.studies.missing import world_corpus
 from fac_lab.studies.results import read_result
-from fac_lab.studies.toxicity import TOXIC_SHARE, kept_texts, starting_rows, test_rows
+from fac_lab.studies.toxicity import TOXIC_SHARE, Gap, kept_texts, starting_rows, test_rows
 from fac_lab.studies.toxicity_real import bootstrap_auprc
 from fac_lab.studies.training_scale import SIZES, count_trainable, pes, size_settings
 from fac_lab.tasks.toxicity import train_detector
@@ -159,9 +159,8 @@ if trials is not None:
 # modes? By how many points of AUPRC?*
 
 # %%
-start = starting_rows(
-    type("Start", (), {"seed": seed}), n_safe=profile.study.safe_samples, n_toxic=profile.study.seed_samples
-)
+live_gap = Gap(held_out, seed, coverage, labels)
+start = starting_rows(live_gap, n_safe=profile.study.safe_samples, n_toxic=profile.study.seed_samples)
 ARMS = {"none": start, "FAC": start + [Row(f"fac-{i}", text, 1) for i, text in enumerate(written)]}
 live, scores = [], {}
 for mode in ("head", "lora"):

@@ -85,15 +85,13 @@ def test_the_training_of_an_sae(tmp_path, files):
     settings = tmp_path / "profile.yaml"
     sae = f"{{source: folder, path: {tmp_path / 'SAE'}}}"
     settings.write_text(f"extends: smoke\nsae: {sae}\n", encoding="utf-8")
-    kept = {}
-    for name, kills in (("whole", 0), ("killed", 25)):
-        # The SAE's folder is a setting, so that both runs write to one place, one after the other.
-        seconds = driven(
-            tmp_path / name, ["-q", "sae", files[1], "--profile", str(settings)], kills=kills,
-            longest=0.0 if not kills else seconds, seed=1, out=tmp_path / "SAE",
-        )  # fmt: skip
-        kept[name] = contents(tmp_path / "SAE")
-        (tmp_path / "SAE").rename(tmp_path / f"SAE-{name}")
+    # The SAE's folder is a setting, so that both runs write to one place, one after the other.
+    command, place, kept = ["-q", "sae", files[1], "--profile", str(settings)], tmp_path / "SAE", {}
+    seconds = driven(tmp_path / "whole", command, kills=0, out=place)
+    kept["whole"] = contents(place)
+    place.rename(tmp_path / "SAE-whole")
+    driven(tmp_path / "killed", command, kills=25, longest=seconds, seed=1, out=place)
+    kept["killed"] = contents(place)
     assert kept["whole"] and kept["whole"] == kept["killed"]
 
 

@@ -144,7 +144,8 @@ def precision_recall(labels: np.ndarray, scores: dict[str, np.ndarray]) -> go.Fi
             line={"color": paint, "width": 2, "shape": "hv"},
             hovertemplate=f"{hover(name)}<br>recall %{{x:.2f}}, precision %{{y:.2f}}<extra></extra>",
         )  # fmt: skip
-    figure.add_hline(base, line={"dash": "dot", "color": INK}, annotation_text=f"base rate {base:.3f}")
+    note = {"annotation_text": f"base rate {base:.3f}", "annotation_position": "bottom left"}
+    figure.add_hline(base, line={"dash": "dot", "color": INK}, **note)
     figure.update_xaxes(title="recall: share of the toxic rows that are flagged", range=[0, 1.01])
     figure.update_yaxes(title="precision", range=[0, 1.04])
     subtitle = f"{len(labels):,} test rows; AUPRC is the area under a curve, as a sum of steps"
@@ -228,4 +229,5 @@ def real_figure(rows: pd.DataFrame) -> go.Figure:
     figure.update_xaxes(title="training rows, toxic + safe", tickvals=list(places.values()), ticktext=list(places))
     figure.update_yaxes(title="AUPRC", range=[0, 1])
     subtitle = f"{int(rows.n_test.iloc[0]):,} test rows of ToxicChat; bars: 95 % over resampled test rows"
-    return styled(figure, "A detector on real queries", subtitle=subtitle, height=440)
+    legend = {"yref": "container", "y": 0.01, "yanchor": "bottom"}
+    return styled(figure, "A detector on real queries", subtitle=subtitle, height=460, legend=legend, margin_b=100)

@@ -270,7 +270,8 @@ if runs is not None:
 # Why an arm does what it does is seen in what it added (`held_out_reached`: share of the held-out concepts that at
 # least one added text is about; known only because this world's truth is). The baselines start from rows of the seed
 # and stay near what the seed knows. *Full Dataset* is the cleanest case: the largest by far, and nothing in it is about
-# a held-out concept; whatever it gains, it gains on what the seed knows, which half of the toxic test queries are about.
+# a held-out concept; whatever it gains, it gains on what the seed knows, and half of the toxic test queries are about
+# that.
 #
 # With so few runs one that goes wrong shows in a mean. LoRA's rate is close to where training breaks down (the trial
 # of section 3 has the next one up), so the lowest run of each mode stands here, too:

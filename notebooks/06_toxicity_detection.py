@@ -63,13 +63,10 @@ def stored(name):
     except ArtifactError as error:
         print(f"not stored here: {name} ({str(error).rpartition('; ')[2]})")
         return None
-    sets = f"{frame.held_out_set.nunique()} held-out sets, " if "held_out_set" in frame else ""
-    print(
-        f"stored: {name}, profile {manifest['profile']['name']}, {sets}{frame.seed.nunique()} training seeds, "
-        f"{manifest['made'][:10]}"
-        if "seed" in frame
-        else f"stored: {name}, profile {manifest['profile']['name']}, {sets}{manifest['made'][:10]}"
-    )
+    counts = {"held_out_set": "held-out set", "seed": "training seed"}
+    sizes = [(frame[column].nunique(), noun) for column, noun in counts.items() if column in frame]
+    said = ", ".join(f"{n} {noun}{'' if n == 1 else 's'}" for n, noun in sizes)
+    print(f"stored: {name}, profile {manifest['profile']['name']}, {said}, {manifest['made'][:10]}")
     return frame
 
 

@@ -26,6 +26,7 @@ from fac_lab.studies.correlation import SETS, correlation_study
 from fac_lab.studies.generators import generator_study
 from fac_lab.studies.labels import label_study
 from fac_lab.studies.missing import recovery_study
+from fac_lab.studies.numerics import numerics_study
 from fac_lab.studies.scrutiny import scrutiny_study
 from fac_lab.studies.selection import selection_study
 from fac_lab.studies.selection_real import real_selection_study
@@ -59,6 +60,7 @@ RESULTS: dict[str, Callable[[Lab], pd.DataFrame]] = {
     "label_noise": _on_anchor(label_noise.noise_study, at_most=3),
     "correlation": correlation_study,
     "scrutiny": lambda lab: scrutiny_study(lab, correlation_study(lab), sets=SETS),
+    "numerics": numerics_study,
     "selection": _on_anchor(selection_study),
     "selection_real": real_selection_study,
     "steps": _on_anchor(steps.steps_study, at_most=3),

@@ -9,6 +9,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from fac_lab.errors import ArtifactError
 from fac_lab.lab import Lab
 from fac_lab.profile import as_dict, project_root
 from fac_lab.store import package_versions
-from fac_lab.studies import amounts, label_noise, label_ways, steps, switches
+from fac_lab.studies import amounts, detection, label_noise, label_ways, steps, switches
 from fac_lab.studies.baselines import baseline_study
 from fac_lab.studies.correlation import SETS, correlation_study
 from fac_lab.studies.generators import generator_study
@@ -31,6 +32,8 @@ from fac_lab.studies.scrutiny import scrutiny_study
 from fac_lab.studies.selection import selection_study
 from fac_lab.studies.selection_real import real_selection_study
 from fac_lab.studies.toxicity import compare_arms
+from fac_lab.studies.toxicity_real import real_detection_study
+from fac_lab.studies.training_scale import training_scale_study
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +73,14 @@ RESULTS: dict[str, Callable[[Lab], pd.DataFrame]] = {
     "second_round": _on_anchor(amounts.second_round_study, at_most=3),
     "switches": _on_anchor(switches.switches_study, at_most=3),
     "generators": _on_anchor(generator_study, at_most=3),
+    "toxicity_trial": lambda lab: detection.trial_study(lab, lab.stats(lab.corpus("anchor"), keep_matrix=True)),
+    "toxicity_lora": _on_anchor(partial(detection.detection_study, mode="lora", seeds=detection.LORA_SEEDS), at_most=3),
+    "toxicity_head": _on_anchor(partial(detection.detection_study, mode="head"), at_most=3),
+    "training_scale": _on_anchor(training_scale_study, at_most=3),
+    "toxicity_real": real_detection_study,
 }
+WITHOUT_SAE = ("toxicity_real",)
+"""Results that read no features; their profile need not have an SAE yet."""
 
 
 def results_folder() -> Path:
@@ -82,7 +92,9 @@ def make_result(name: str, lab: Lab, folder: Path | None = None) -> pd.DataFrame
     """Compute a result and write it with its manifest."""
     started = time.monotonic()
     frame = RESULTS[name](lab)
-    facts = {"profile": as_dict(lab.profile), "subject": lab.subject.digest, "sae": lab.encoder.digest}
+    facts = {"profile": as_dict(lab.profile), "subject": lab.subject.digest}
+    if name not in WITHOUT_SAE:
+        facts["sae"] = lab.encoder.digest
     write_result(name, frame, {**facts, "seconds": round(time.monotonic() - started)}, folder)
     return frame
 

@@ -28,6 +28,7 @@ from fac_lab.studies.missing import recovery_study
 from fac_lab.studies.scrutiny import scrutiny_study
 from fac_lab.studies.selection import selection_study
 from fac_lab.studies.selection_real import real_selection_study
+from fac_lab.studies.theory import theory_study
 from fac_lab.studies.toxicity import compare_arms
 
 log = logging.getLogger(__name__)
@@ -67,6 +68,7 @@ RESULTS: dict[str, Callable[[Lab], pd.DataFrame]] = {
     "second_round": _on_anchor(amounts.second_round_study, at_most=3),
     "switches": _on_anchor(switches.switches_study, at_most=3),
     "generators": _on_anchor(generator_study, at_most=3),
+    "theory": _on_anchor(theory_study, at_most=3),
 }
 
 

@@ -18,8 +18,8 @@ DIVERGENCES = {"surrogate": ("surrogate", RED), "kl_uniform": ("KL, uniform over
 }
 WITNESSES = {
     "tv": ("exact, from concepts", INK),
-    "tv_features": ("classifier on activations", BLUE),
-    "tv_vectors": ("classifier on vectors", ORANGE),
+    "tv_features": ("naive Bayes on activations", BLUE),
+    "tv_vectors": ("neighbours among vectors", ORANGE),
     "tv_missing": ("lights a missing feature", RED),
 }
 SIZE_COLOURS = (SKY, BLUE, PURPLE, GREEN)

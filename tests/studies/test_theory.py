@@ -80,7 +80,8 @@ def test_witnesses_see_what_differs_and_no_more():
     p, q = samples(800, [0.25] * 4, 0), samples(800, [0.5, 0.5, 0, 0], 1)
     noise = np.random.default_rng(3).normal(0, 0.1, (2, 800, 4))  # neighbours at equal distances have no order
     dense = theory.told_apart(p.toarray() + noise[0], q.toarray() + noise[1])
-    for found in (theory.told_apart(p, q), dense, theory.told_by_missing(p, q, 1.0)):
+    assert 0.3 < dense < 0.58, "five neighbours outvote what is only twice as likely in four cases of five"
+    for found in (theory.told_apart(p, q), theory.told_by_missing(p, q, 1.0)):
         assert found == pytest.approx(0.5, abs=0.08)
     alike = samples(800, [0.25] * 4, 2)
     for found in (theory.told_apart(p, alike), theory.told_by_missing(p, alike, 1.0)):

@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from fac_lab import bounds
 from fac_lab.corpora import Corpus, Row
-from fac_lab.coverage import gap_coverage
+from fac_lab.coverage import Coverage, gap_coverage
 from fac_lab.features.stats import FeatureStats
 from fac_lab.lab import Lab
 from fac_lab.studies.coverage_grid import subset
@@ -341,3 +341,27 @@ def weight_entropy(lab: Lab, *, bits: int = 32) -> float:
     """At most so many nats are in the weights that a head-only detector trains, at `bits` bits each: H(W)."""
     head = lab.backbone.new_head()
     return sum(parameter.numel() for parameter in head.parameters()) * bits * float(np.log(2))
+
+
+def filling_path(
+    coverage: Coverage, matrix: sparse.csr_matrix, eps: Sequence[float], *, most: int | None = None
+) -> pd.DataFrame:
+    """Divergences of a seed that takes over rows one by one, a row per eps and point.
+
+    `matrix [n_rows, d_sae]` are pooled activations of the rows, taken in order, `most` of them at most. A point is
+    where a row fills a missing feature, beside the seed itself. Columns: `eps`, `rows` added, `filled`, and
+    `surrogate`, `kl_uniform`, `kl_frequency` (see `feature_terms`).
+    """
+    active = _active(matrix, coverage.delta)
+    count, filled, points = coverage.seed_count.copy(), 0, []
+    for number in range(min(active.shape[0], most or active.shape[0]) + 1):
+        if number:
+            count[active.indices[active.indptr[number - 1] : active.indptr[number]]] += 1
+        now = int((count[coverage.missing] > 0).sum())
+        if number == 0 or now > filled:
+            filled = now
+            for one in eps:
+                found = feature_terms(coverage.anchor_count, count, coverage.relevant, coverage.m, eps=one)
+                kinds = {kind: found[kind] for kind in ("surrogate", "kl_uniform", "kl_frequency")}
+                points.append({"eps": one, "rows": number, "filled": filled} | kinds)
+    return pd.DataFrame(points)

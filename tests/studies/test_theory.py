@@ -6,8 +6,10 @@ import pytest
 from scipy import sparse
 
 from fac_lab import bounds
+from fac_lab.coverage import Coverage
 from fac_lab.display import theory as shown
 from fac_lab.lab import Lab
+from fac_lab.profile import CoverageRule
 from fac_lab.studies import theory
 from fac_lab.studies.results import RESULTS
 from fac_lab.world import concepts, hold_out, recognise
@@ -167,3 +169,16 @@ def test_rank_correlations_by_hand():
     found = shown.rank_correlations(frame, ["up", "down", "absent"], outcomes=["risk"])
     assert found.term.tolist() == ["up", "down"] and found.risk.tolist() == pytest.approx([1, -1])
     assert found.points.tolist() == [10, 10]
+
+
+def test_a_path_of_filling_row_by_row():
+    counts = {"anchor_count": np.array([9, 9, 9, 9, 1]), "seed_count": np.array([9, 0, 0, 0, 0])}
+    rest = {"anchor_mean": np.ones(5), "n_anchor": 9, "n_seed": 9, "anchor_made_by": {}, "seed_made_by": {}}
+    seen = Coverage(CoverageRule(), 1.0, 2, np.ones(5, bool), **counts, **rest)
+    rows = sparse.csr_matrix(np.array([[0, 2, 0, 0, 2], [0, 2, 0.5, 0, 0], [0, 0, 2, 2, 0]], np.float32))
+    path = theory.filling_path(seen, rows, [0.1, 0.2])
+    assert path.rows.tolist() == [0, 0, 1, 1, 3, 3] and path.filled.tolist() == [0, 0, 1, 1, 3, 3]
+    of_one = path[path.eps == 0.1]
+    assert np.diff(of_one.surrogate) == pytest.approx([-math.log(12.5) / 4, -2 * math.log(12.5) / 4])
+    assert of_one.surrogate.iloc[-1] == 0 < of_one.kl_uniform.iloc[-1], "one feature too many is in the seed's support"
+    assert len(theory.filling_path(seen, rows, [0.1], most=1)) == 2

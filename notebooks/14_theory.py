@@ -261,7 +261,8 @@ if rows is not None:
 #
 # For each of these training sets a detector (head only, on the mini world's Llama) and its error rates: on fresh
 # queries of $D$, which are about all concepts alike; the same errors weighed by the training distribution; and on the
-# training rows. The first two weigh one set of test queries by concept, so their difference has no sampling noise of its own.
+# training rows. The first two weigh one set of test queries by concept, so their difference has no sampling noise of
+# its own.
 #
 # ✎ *The training sets lack 15 % of D's mass if nothing is filled. How large is the theorem's bound at least? How large
 # do you expect the error to be?*

@@ -142,7 +142,19 @@ def _verdicts() -> str:
 
 
 def _protocol() -> str:
-    return "counted live, on a few hundred queries, in the notebook: active features per text, with and without Top-K"
+    frame, _ = read_result("protocols")
+    ours = frame[frame.rule == "profile"].set_index("variant")
+    return "; ".join(
+        f"{said}: {line.active:.0f} active features in the median text, {line.silent:.0%} of texts without any, "
+        f"{line.n_missing:.0f} missing (null {line.n_missing_null:.0f}), of these and the paper's "
+        f"{line.jaccard:.0%} in common"
+        for said, line in (
+            ("paper", ours.loc["paper"]),
+            ("without Top-K", ours.loc["top_k"]),
+            ("31 tokens dropped", ours.loc["prefix"]),
+            ("all of the code's", ours.loc["code"]),
+        )
+    )
 
 
 def _answer() -> str:

@@ -25,6 +25,7 @@ from fac_lab.studies.correlation import SETS, correlation_study
 from fac_lab.studies.generators import generator_study
 from fac_lab.studies.labels import label_study
 from fac_lab.studies.missing import recovery_study
+from fac_lab.studies.protocols import protocols_study
 from fac_lab.studies.scrutiny import scrutiny_study
 from fac_lab.studies.selection import selection_study
 from fac_lab.studies.selection_real import real_selection_study
@@ -68,6 +69,7 @@ RESULTS: dict[str, Callable[[Lab], pd.DataFrame]] = {
     "second_round": _on_anchor(amounts.second_round_study, at_most=3),
     "switches": _on_anchor(switches.switches_study, at_most=3),
     "generators": _on_anchor(generator_study, at_most=3),
+    "protocols": protocols_study,
     "theory": _on_anchor(theory_study, at_most=3),
 }
 

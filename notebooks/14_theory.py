@@ -26,7 +26,6 @@
 # %%
 import math
 
-import ipywidgets as widgets
 import numpy as np
 import pandas as pd
 import plotly.io as pio
@@ -411,39 +410,12 @@ if rows is not None:
 # %% [markdown]
 # ## 8 All sliders at once
 #
-# In a running notebook: choose $\epsilon$, the share filled and n; the bounds are worked out again from the stored
-# counts. (In a saved notebook the sliders of the figures above move; these need a kernel.)
-
+# Choose $\epsilon$, the share filled and n; the bounds are worked out again from the stored counts. (This needs a
+# running notebook. The sliders of the figures above move in a saved one too.)
 
 # %%
-def chain(eps, filled, n):
-    """Every link of the chain for one kind of training set, means over held-out sets and seeds."""
-    part = rows[np.isclose(rows.filled, filled) & (rows.n == n)]
-    counts = part[["n_support", "n_covered", "n_other", "n_features"]].to_numpy(int)
-    uniform = [bounds.uniform_kl(s - c, s, o, f, eps) for s, c, o, f in counts]
-    parts = {"surrogate": [u.missing for u in uniform], "KL, uniform": [max(u.value, 0.0) for u in uniform]}
-    sampling = part.sampling.mean()
-    table = [{"term": "measured R − R̂_gen", "value": part.error.mean()}]
-    table += [{"term": "C TV + sampling term", "value": part.bound_tight.mean()}]
-    table += [{"term": "2 C TV + sampling term (theorem 4.1)", "value": part.bound.mean()}]
-    for name, values in parts.items():
-        table.append({"term": f"{name}, nats", "value": np.mean(values)})
-        root = np.mean([bounds.pinsker(value) for value in values])
-        table.append({"term": f"2 C Pinsker({name}) + sampling term", "value": bounds.risk_bound(root, sampling)})
-    table = pd.DataFrame(table)
-    bound = table.term.str.contains("sampling term")
-    table["says"] = np.where(bound & (table.value >= bounds.VACUOUS), "nothing: vacuous", "")
-    show(table, caption=f"eps = {eps:.0e}, {filled:.0%} filled, n = {n:,}")
-
-
 if rows is not None:
-    eps_slider = widgets.FloatLogSlider(value=0.01, base=10, min=-9, max=-0.1, step=0.1, description="eps")
-    filled_slider = widgets.SelectionSlider(
-        options=[(f"{share:.0%}", share) for share in sorted(rows.filled.unique())], description="filled"
-    )
-    n_slider = widgets.SelectionSlider(options=sorted(rows.n.unique().tolist()), description="n")
-    display(widgets.interactive(chain, eps=eps_slider, filled=filled_slider, n=n_slider))
-    chain(0.01, 0.0, int(rows.n.max()))
+    display(shown.ChainSliders(rows))
 
 # %% [markdown]
 # ## 9 What the paper measured

@@ -4,13 +4,15 @@ A slider steps through frames that the figure holds, so a saved notebook and a s
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from fac_lab.bounds import VACUOUS, information_bound
+from fac_lab.bounds import VACUOUS, information_bound, pinsker, risk_bound, uniform_kl
 from fac_lab.correlation import correlate
+from fac_lab.display.tables import to_html
 from fac_lab.display.theme import BLUE, GREEN, INK, ORANGE, PURPLE, RED, SKY, styled
 
 DIVERGENCES = {"surrogate": ("surrogate", RED), "kl_uniform": ("KL, uniform over supports", BLUE)} | {
@@ -186,3 +188,53 @@ def rank_correlations(rows: pd.DataFrame, terms: Sequence[str], *, outcomes: Seq
                 values = {outcome: one.value for outcome, one in found.items()}
                 lines.append({"n": n, "term": term} | values | {"points": found[outcomes[0]].n})
     return pd.DataFrame(lines)
+
+
+def chain_table(rows: pd.DataFrame, *, eps: float, filled: float, n: int) -> pd.DataFrame:
+    """Every link of the chain for one kind of training set, means over held-out sets and seeds.
+
+    `rows` are of `studies.theory.with_bounds`; the divergences are worked out again from their counts for this eps.
+    Columns: `term`, `value`, `says` ("nothing" where a bound on an error rate is 1 or more).
+    """
+    part = rows[np.isclose(rows.filled, filled) & (rows.n == n)]
+    counts = part[["n_support", "n_covered", "n_other", "n_features"]].to_numpy(int)
+    uniform = [uniform_kl(s - c, s, other, f, eps) for s, c, other, f in counts]
+    nats = {"surrogate": [one.missing for one in uniform], "KL, uniform": [max(one.value, 0.0) for one in uniform]}
+    table = [
+        ("measured: R − R̂_gen", part.error.mean(), False),
+        ("C TV + sampling term", part.bound_tight.mean(), True),
+        ("2 C TV + sampling term (theorem 4.1)", part.bound.mean(), True),
+    ]
+    for name, values in nats.items():
+        root = float(np.mean([pinsker(value) for value in values]))
+        table.append((f"{name}, in nats", float(np.mean(values)), False))
+        table.append((f"2 C √({name} / 2) + sampling term", risk_bound(root, part.sampling.mean()), True))
+    says = ["nothing" if is_bound and value >= VACUOUS else "" for _, value, is_bound in table]
+    return pd.DataFrame({"term": [t for t, *_ in table], "value": [v for _, v, _ in table], "says": says})
+
+
+class ChainSliders:
+    """Sliders for eps, share filled and n over `chain_table`; where no kernel runs, the table at their start."""
+
+    def __init__(self, rows: pd.DataFrame, *, eps: float = 0.01):
+        import ipywidgets
+
+        self.rows = rows
+        self.eps = ipywidgets.FloatLogSlider(value=eps, base=10, min=-9, max=-0.1, step=0.1, description="eps")
+        shares = [(f"{share:.0%}", share) for share in sorted(rows.filled.unique())]
+        self.filled = ipywidgets.SelectionSlider(options=shares, description="filled")
+        sizes = sorted(rows.n.unique().tolist())
+        self.n = ipywidgets.SelectionSlider(options=sizes, value=sizes[-1], description="n")
+        self.table = ipywidgets.HTML(self.html())
+        for slider in (self.eps, self.filled, self.n):
+            slider.observe(lambda _: setattr(self.table, "value", self.html()), names="value")
+        self.widget = ipywidgets.VBox([self.eps, self.filled, self.n, self.table])
+
+    def html(self) -> str:
+        """The table where the sliders stand."""
+        at = {"eps": self.eps.value, "filled": self.filled.value, "n": self.n.value}
+        caption = f"eps = {at['eps']:.1e}, {at['filled']:.0%} filled, n = {at['n']:,}"
+        return to_html(chain_table(self.rows, **at), caption=caption)
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
+        return {**self.widget._repr_mimebundle_(**kwargs), "text/html": self.html()}

@@ -182,3 +182,19 @@ def test_a_path_of_filling_row_by_row():
     assert np.diff(of_one.surrogate) == pytest.approx([-math.log(12.5) / 4, -2 * math.log(12.5) / 4])
     assert of_one.surrogate.iloc[-1] == 0 < of_one.kl_uniform.iloc[-1], "one feature too many is in the seed's support"
     assert len(theory.filling_path(seen, rows, [0.1], most=1)) == 2
+
+
+def test_sliders_work_the_bounds_out_again(drawn):
+    found = theory.with_bounds(drawn)
+    sliders = shown.ChainSliders(found)
+    before = sliders.table.value
+    assert "eps = 1.0e-02, 0% filled, n = 80" in before and sliders._repr_mimebundle_()["text/html"] == before
+    sliders.eps.value = 1e-6
+    sliders.filled.value, sliders.n.value = 1.0, 40
+    assert "eps = 1.0e-06, 100% filled, n = 40" in sliders.table.value
+    table = shown.chain_table(found, eps=theory.EPS, filled=0.0, n=40).set_index("term")
+    part = found[(found.filled == 0) & (found.n == 40)]
+    assert table.value["surrogate, in nats"] == pytest.approx(part.surrogate.mean())
+    assert table.value["2 C TV + sampling term (theorem 4.1)"] == pytest.approx(part.bound.mean())
+    bound = table.value["2 C √(surrogate / 2) + sampling term"]
+    assert bound == pytest.approx(part.bound_surrogate.mean()) and (bound >= 1) == (table.says.iloc[4] == "nothing")

@@ -1,4 +1,4 @@
-"""The command line: `fac-lab check | plan | demo | audit | browse | export | collect | sae | data | mini | profile`.
+"""The command line: `fac-lab COMMAND`, see `fac-lab --help`.
 
 Each command imports what it needs when it runs, so that `fac-lab --help` answers at once.
 """
@@ -82,6 +82,11 @@ def _parser() -> argparse.ArgumentParser:
     data.add_argument("--diff", metavar="NAME", help="in what NAME differs from it")
     data.add_argument("--data-dir", type=Path, metavar="FOLDER", help="copies to read ($FAC_LAB_DATA, else the hub)")
     data.set_defaults(run=_data)
+
+    reproduce = commands.add_parser("reproduce", help="run again what a manifest tells of, and compare")
+    reproduce.add_argument("manifest", type=Path, metavar="MANIFEST", help="data/results/NAME.json, or a run's")
+    reproduce.add_argument("--tolerance", type=float, default=0.0, metavar="X", help="difference allowed (%(default)s)")
+    reproduce.set_defaults(run=_reproduce)
 
     mini = commands.add_parser("mini", help="rebuild the embedded world in data/mini (minutes)")
     mini.add_argument("--out", type=Path, metavar="FOLDER", help="build there instead of in data/mini")
@@ -172,6 +177,14 @@ def _data(args: argparse.Namespace) -> int:
                 at = f"{file.place} at {file.revision}" if file.revision else file.place
                 print(f"  {file.path}, {at}, sha256 {file.sha256}{' as pinned' if file.checked else ''}")
     return 0
+
+
+def _reproduce(args: argparse.Namespace) -> int:
+    from fac_lab.reproduce import reproduce
+
+    compared = reproduce(args.manifest, tolerance=args.tolerance)
+    print("\n".join(map(str, compared)))
+    return 0 if all(one.same for one in compared) else 1
 
 
 def _mini(args: argparse.Namespace) -> int:

@@ -28,9 +28,11 @@ from fac_lab.studies.generators import generator_study
 from fac_lab.studies.labels import label_study
 from fac_lab.studies.missing import recovery_study
 from fac_lab.studies.numerics import numerics_study
+from fac_lab.studies.protocols import protocols_study
 from fac_lab.studies.scrutiny import scrutiny_study
 from fac_lab.studies.selection import selection_study
 from fac_lab.studies.selection_real import real_selection_study
+from fac_lab.studies.theory import theory_study
 from fac_lab.studies.toxicity import compare_arms
 from fac_lab.studies.toxicity_real import real_detection_study
 from fac_lab.studies.training_scale import training_scale_study
@@ -78,6 +80,8 @@ RESULTS: dict[str, Callable[[Lab], pd.DataFrame]] = {
     "toxicity_head": _on_anchor(partial(detection.detection_study, mode="head"), at_most=3),
     "training_scale": _on_anchor(training_scale_study, at_most=3),
     "toxicity_real": real_detection_study,
+    "protocols": protocols_study,
+    "theory": _on_anchor(theory_study, at_most=3),
 }
 WITHOUT_SAE = ("toxicity_real",)
 """Results that read no features; their profile need not have an SAE yet."""

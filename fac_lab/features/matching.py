@@ -50,6 +50,11 @@ class Matches(NamedTuple):
         mutual[found] = self.back[self.best[found]] == found
         return mutual
 
+    @property
+    def turned(self) -> "Matches":
+        """The same with a and b exchanged."""
+        return Matches(self.back, self.likeness_back, self.best, self.likeness)
+
     def pairs(self, above: float = 0.0) -> np.ndarray:
         """int64 `[n, 2]`: features of a and of b that are each other's best match, more alike than `above`."""
         a = np.flatnonzero(self.mutual & (self.likeness > above))
@@ -92,7 +97,7 @@ def match(a: sparse.spmatrix, b: sparse.spmatrix, *, how: str = "correlation", l
 
 
 def match_stats(a: FeatureStats, b: FeatureStats, *, how: str = "correlation", least: int = 1) -> Matches:
-    """`match` of two models' statistics of one corpus, collected with `keep_matrix`; SettingsError where they are not."""
+    """`match` of two models' statistics, collected with `keep_matrix`; SettingsError where texts differ."""
     require_same_texts(a, b)
     return match(a.matrix, b.matrix, how=how, least=least)
 

@@ -1,25 +1,20 @@
-"""Which features have a counterpart in other models, and which missing ones are missing in all (figure 11, table 3).
+"""Which missing features the models share (the paper's figure 11), and what samples for those are worth (table 3).
 
-Two features of two models are *one* where each is the other's best match over the anchor's texts and they are more
-alike than anything was with the texts of one side shuffled (`features.matching`). Concepts are the second way to
-compare models, which only a world with known truth has: two features agree where the same concept holds most of their
-activation.
+Compared twice: by features that are one by their activations (`studies.matches`), and by the concepts that
+the missing features are about.
 """
 
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
 from fac_lab.chat.client import ChatClient
-from fac_lab.coverage import threshold
-from fac_lab.features.matching import Matches, groups, match_stats, null_likeness, null_quantile
-from fac_lab.features.stats import FeatureStats
+from fac_lab.features.matching import groups
 from fac_lab.lab import Lab
-from fac_lab.studies.missing import main_concepts
+from fac_lab.studies.matches import concepts_of, links_of
 from fac_lab.studies.transfer import (
     MODELS,
     View,
@@ -31,103 +26,8 @@ from fac_lab.studies.transfer import (
     write_plain,
 )
 
-LEAST = 5
-"""Texts of the anchor that a feature has to be active on to be matched: below, luck alone matches."""
-SHUFFLES = 5
 CHANCE_DRAWS = 100
-MOSTLY = 0.5
-"""Share of a feature's activation that its main concept has to hold for the feature to be *about* it."""
-
-
-class Pair(NamedTuple):
-    """Two models' features matched, and the null of that."""
-
-    found: Matches
-    null: list[Matches]
-
-    @property
-    def limit(self) -> float:
-        """The largest likeness of any match under the null."""
-        return null_quantile(self.null, 1.0)
-
-
-def match_pair(a: FeatureStats, b: FeatureStats, *, shuffles: int = SHUFFLES, seed: int = 0) -> Pair:
-    """Features of two models matched by correlation over the same texts, beside their null."""
-    null = null_likeness(a.matrix, b.matrix, shuffles=shuffles, seed=seed, least=LEAST)
-    return Pair(match_stats(a, b, least=LEAST), null)
-
-
-def matches_study(lab: Lab, *, models: Mapping[str, str] = MODELS) -> pd.DataFrame:
-    """How many features have a match above the null, and do matched ones share their main concept?
-
-    One row per ordered pair `a`, `b`. `live_a`, `live_b`: features active on LEAST texts or more; `null_99`,
-    `null_max`: likeness of best matches with the texts of b shuffled; `matched_99`, `matched`: features of a above
-    these; `mutual`: those of them that are also their match's match; `mutual_null`: as many with shuffled texts (the
-    mean over fresh shuffles, which did not set the limit); `median_likeness` of mutual ones. `same_concept`: share of
-    the mutual pairs with the same main concept; `same_concept_chance`: the same if partners were dealt at random;
-    `about`: pairs of which both are mostly about their main concept, `same_concept_about`: share of these that agree;
-    `within_kind`: share of the features of a that stay above the limit when texts of one concept are shuffled among
-    themselves.
-    """
-    labs = model_labs(lab, models)
-    anchors, kinds = anchors_of(labs), [row.concept for row in lab.corpus("anchor")]
-    concepts = {name: concepts_of(stats, kinds, threshold(stats, lab.profile.rule)) for name, stats in anchors.items()}
-    rows = []
-    for a, b in tqdm(list(itertools.permutations(models, 2)), desc="match", unit="pair"):
-        pair, matrices = match_pair(anchors[a], anchors[b]), (anchors[a].matrix, anchors[b].matrix)
-        fresh = null_likeness(*matrices, shuffles=SHUFFLES, seed=1, least=LEAST)
-        within = null_likeness(*matrices, shuffles=1, least=LEAST, within=kinds)[0]
-        pairs = pair.found.pairs(pair.limit)
-        null_99 = null_quantile(pair.null, 0.99)
-        rows.append(
-            {
-                "a": a,
-                "b": b,
-                "texts": anchors[a].n_samples,
-                "live_a": _live(anchors[a]),
-                "live_b": _live(anchors[b]),
-                "null_99": null_99,
-                "null_max": pair.limit,
-                "matched_99": int((pair.found.likeness > null_99).sum()),
-                "matched": int((pair.found.likeness > pair.limit).sum()),
-                "mutual": len(pairs),
-                "mutual_null": float(np.mean([len(one.pairs(pair.limit)) for one in fresh])),
-                "median_likeness": float(np.median(pair.found.likeness[pairs[:, 0]])) if len(pairs) else np.nan,
-                **concept_agreement(concepts[a].loc[pairs[:, 0]], concepts[b].loc[pairs[:, 1]]),
-                "within_kind": float((within.likeness > pair.limit).sum() / max(_live(anchors[a]), 1)),
-            }
-        )
-    return pd.DataFrame(rows)
-
-
-def concepts_of(anchor: FeatureStats, kinds: Sequence[str], delta: float | np.ndarray) -> pd.DataFrame:
-    """`main_concepts` of all features of an anchor, indexed by feature; `kinds`: what each of its texts is about."""
-    return main_concepts(np.arange(anchor.d_sae), anchor.matrix, kinds, delta).set_index("feature")
-
-
-def concept_agreement(a: pd.DataFrame, b: pd.DataFrame) -> dict[str, float]:
-    """Do paired features share their main concept? `a` and `b` are rows of `concepts_of`, one per pair (see
-    `matches_study` for what is returned; NaN where there is no pair)."""
-    ours, theirs = a.concept.to_numpy(), b.concept.to_numpy()
-    about = (a.share.to_numpy() > MOSTLY) & (b.share.to_numpy() > MOSTLY)
-    of_a, of_b = pd.Series(ours).value_counts(normalize=True), pd.Series(theirs).value_counts(normalize=True)
-    same = ours == theirs
-    return {
-        "same_concept": float(same.mean()) if len(same) else np.nan,
-        "same_concept_chance": float((of_a * of_b).sum()) if len(same) else np.nan,
-        "about": int(about.sum()),
-        "same_concept_about": float(same[about].mean()) if about.any() else np.nan,
-    }
-
-
-def links_of(anchors: Mapping[str, FeatureStats]) -> dict[tuple[int, int], np.ndarray]:
-    """Mutual matches above the null between every two models, by their places: what `groups` takes."""
-    names = list(anchors)
-    found = {}
-    for i, j in itertools.combinations(range(len(names)), 2):
-        pair = match_pair(anchors[names[i]], anchors[names[j]])
-        found[i, j] = pair.found.pairs(pair.limit)
-    return found
+"""Random draws of as many features, behind a count by chance."""
 
 
 def shared_study(lab: Lab, *, sets: Sequence[int], models: Mapping[str, str] = MODELS) -> pd.DataFrame:
@@ -257,7 +157,3 @@ def shared_training(
         facts = {"arm": arm, "n_shared": len(shared), "asked": asked if arm in ("shared", "apart") else 0}
         rows += [facts | {"shared_by_any": covered[row["backbone"]]} | row for row in trained(views, added)]
     return rows
-
-
-def _live(stats: FeatureStats) -> int:
-    return int((np.diff(stats.matrix.tocsc().indptr) >= LEAST).sum())

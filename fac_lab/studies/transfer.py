@@ -27,6 +27,8 @@ from fac_lab.world import queries
 
 MODELS = {name: f"data/mini/{name}" for name in ("llama", "mistral", "qwen")}
 """The embedded chat models; the SAE of each is in its folder `sae`."""
+NOBODY = "nobody"
+"""Source or generator of texts that have none."""
 MOST_PER_FEATURE = 5
 """Samples kept of one feature at most: weak writers reach few features, and are cut to the same number of texts."""
 
@@ -61,7 +63,7 @@ def model_labs(lab: Lab, models: Mapping[str, str] = MODELS) -> dict[str, Lab]:
         if (subject, sae) == (profile.subject, profile.sae):
             labs[name] = lab
             continue
-        labs[name] = other = Lab(replace(profile, subject=subject, sae=sae), lab.store.root)
+        labs[name] = other = type(lab)(replace(profile, subject=subject, sae=sae), lab.store.root)
         other.generator, other.annotator = lab.generator, lab.annotator
     return labs
 
@@ -104,7 +106,7 @@ def write_plain(view: View, writer: ChatClient, n: int) -> list[str]:
 def grid_study(lab: Lab, *, sets: Sequence[int], models: Mapping[str, str] = MODELS) -> pd.DataFrame:
     """One row per held-out set, arm, source, generator, backbone and training seed; resumes run by run.
 
-    `arm`: "features" (the grid), "plain" (no source), "none" and "oracle" (no source, no generator). Columns beside:
+    `arm`: "features" (the grid), "plain" (source NOBODY), "none" and "oracle" (NOBODY wrote them). Columns beside:
     `asked` features, as many for every source; `n_missing` of the source, and `n_missing_null`; `kept` texts before
     all arms were cut to the same number, `added`; `source_by_any`, `backbone_by_any`: shares of the source's and of
     the backbone's own missing features that the added texts activate; `auprc`; what the texts are about.
@@ -128,17 +130,17 @@ def grid_of(views: Mapping[str, View], writers: Mapping[str, ChatClient]) -> lis
         written["features", source, generator] = write_for(views[source], writers[generator], features)
     n = min((len(texts) for texts in written.values()), default=0)
     for generator, writer in writers.items():
-        written["plain", "", generator] = write_plain(next(iter(views.values())), writer, n)
-    written["none", "", ""] = []
+        written["plain", NOBODY, generator] = write_plain(next(iter(views.values())), writer, n)
+    written["none", NOBODY, NOBODY] = []
     real = queries(n, seed=3000 + first.held_out_set, among=first.gap.held_out)
-    written["oracle", "", ""] = [query for _, query in real]
+    written["oracle", NOBODY, NOBODY] = [query for _, query in real]
     rows = []
     for (arm, source, generator), texts in tqdm(written.items(), desc=f"set {first.held_out_set}: train", unit="arm"):
         facts = {"held_out_set": first.held_out_set, "arm": arm, "source": source, "generator": generator}
-        facts |= {"asked": asked if source else 0, "kept": len(texts)}
+        facts |= {"asked": asked if source in views else 0, "kept": len(texts)}
         facts |= {"n_missing": np.nan, "n_missing_null": np.nan, "source_by_any": np.nan}
         added = texts[:n]
-        if source:
+        if source in views:
             own = views[source].filling.facts
             facts |= {name: own[name] for name in ("n_missing", "n_missing_null")}
             facts |= {"source_by_any": views[source].coverage_by(added)}
@@ -165,7 +167,7 @@ def weak_to_strong(grid: pd.DataFrame) -> pd.DataFrame:
     `by_plain` after texts without features.
     """
     per_set = grid.groupby(["arm", "source", "backbone", "held_out_set"])["auprc"].mean()
-    alone = per_set["none", ""]
+    alone = per_set["none", NOBODY]
     order = alone.groupby(level="backbone").mean().sort_values().index
     rows = []
     for weak, strong in itertools.combinations(order, 2):
@@ -175,7 +177,7 @@ def weak_to_strong(grid: pd.DataFrame) -> pd.DataFrame:
                 | {"weak_alone": alone[weak, held_out_set], "strong_alone": alone[strong, held_out_set]}
                 | {"by_weak": per_set["features", weak, strong, held_out_set]}
                 | {"by_own": per_set["features", strong, strong, held_out_set]}
-                | {"by_plain": per_set["plain", "", strong, held_out_set]}
+                | {"by_plain": per_set["plain", NOBODY, strong, held_out_set]}
             )
     return pd.DataFrame(rows)
 
@@ -184,7 +186,8 @@ def self_improvement_study(lab: Lab, *, sets: Sequence[int], models: Mapping[str
     """`amounts.second_round_study` of every model with its own features and itself as the generator, by `model`."""
     writers, parts = writers_of(lab, models), []
     for name, own in model_labs(lab, models).items():
-        alone = Lab(replace(own.profile, generator=replace(own.profile.generator, model=models[name])), lab.store.root)
+        generator = replace(own.profile.generator, model=models[name])
+        alone = type(lab)(replace(own.profile, generator=generator), lab.store.root)
         for part in ("subject", "sae", "encoder", "backbone", "annotator"):
             setattr(alone, part, getattr(own, part))
         alone.generator = writers[name]

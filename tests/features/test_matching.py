@@ -172,3 +172,11 @@ def test_groups_by_hand():
     # 1 and 7 are one feature though nothing links them directly; 4 is no member, so 6 stays alone.
     assert found == [([3], [], []), ([1], [5], [7]), ([9], [], []), ([], [6], [])]
     assert groups([np.zeros(0, int)] * 3, links) == []
+
+
+def test_turned_is_matched_the_other_way_round():
+    a, b, _ = copies(d=20, noise=1.0)
+    a[:, 0] = 0
+    found, other = (match(sparse.csr_matrix(x), sparse.csr_matrix(y)) for x, y in ((a, b), (b, a)))
+    assert all(np.allclose(x, y) for x, y in zip(found.turned, other, strict=True))
+    assert found.pairs()[:, ::-1].tolist() == sorted(other.pairs().tolist(), key=lambda pair: pair[1])

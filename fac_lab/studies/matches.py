@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from fac_lab.coverage import threshold
 from fac_lab.features.matching import Matches, match_stats, null_likeness, null_quantile
 from fac_lab.features.stats import FeatureStats
 from fac_lab.lab import Lab
@@ -58,13 +57,13 @@ def matches_study(lab: Lab, *, models: Mapping[str, str] = MODELS) -> pd.DataFra
     above these; `matched_null`: above the maximum with texts shuffled anew (the mean of shuffles that did not set the
     limit); `matched_within`: above it where only texts of one concept are shuffled among themselves. `mutual`:
     matched ones that are their match's match; `mutual_null` as before; `median_likeness` of mutual ones.
-    `same_concept`: share of the mutual pairs with the same main concept; `same_concept_chance`: the same if partners
+    `same_concept`: share of the mutual pairs with the same main concept (of all their activation); `same_concept_chance`: the same if partners
     were dealt at random; `about`: pairs of which both are mostly about their main concept, `same_concept_about`: share
     of these that agree.
     """
     labs = model_labs(lab, models)
     anchors, kinds = anchors_of(labs), [row.concept for row in lab.corpus("anchor")]
-    concepts = {name: concepts_of(stats, kinds, threshold(stats, lab.profile.rule)) for name, stats in anchors.items()}
+    concepts = {name: concepts_of(stats, kinds, 0.0) for name, stats in anchors.items()}
     rows = []
     for a, b in tqdm(list(itertools.combinations(models, 2)), desc="match", unit="pair"):
         matrices = anchors[a].matrix, anchors[b].matrix

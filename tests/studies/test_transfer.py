@@ -114,7 +114,7 @@ def test_matches_are_above_their_null_and_mean_the_same(small):
     assert frame.mutual.nunique() == 1, "each other's best match is so from both sides, the limit aside"
     assert (frame.matched <= frame.matched_99).all() and (frame.matched_99 <= frame.live).all()
     assert (frame.mutual > 5 * frame.mutual_null.clip(lower=1)).all() and (frame.null_99 <= frame.null_max).all()
-    assert (frame.same_concept > 2 * frame.same_concept_chance).all()
+    assert (frame.same_concept > 2 * frame.same_concept_chance).all() and (frame.about > 10).all()
     assert (frame.same_concept_about >= frame.same_concept).all()
 
 

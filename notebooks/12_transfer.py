@@ -246,8 +246,8 @@ if matches is not None:
     above, within_kind = matches.matched / matches.live, matches.matched_within / matches.live
     display(
         Markdown(
-            f"Across pairs, {above.min():.0%} to {above.max():.0%} of the active features have a match above everything "
-            f"that shuffled texts gave, {within_kind.min():.0%} to {within_kind.max():.0%} where texts of one concept are "
+            f"Across pairs, {above.min():.0%} to {above.max():.0%} of the active features have a match above all that "
+            f"shuffled texts gave, {within_kind.min():.0%} to {within_kind.max():.0%} where texts of one concept are "
             "shuffled among themselves. Mutual matches that are about something agree on what in "
             f"{agree.min():.0%} to {agree.max():.0%} of cases."
         )
@@ -295,9 +295,9 @@ if shared is not None:
         once = of_way[of_way.n_models == 1]
         weight = once["count"] / once["count"].sum()
         said.append(
-            f"- **{way}**: {everywhere['count']:.1f} of {of_way['count'].sum():.1f} {noun} are in the gaps of all three "
-            f"models ({everywhere['by_chance']:.1f} at random), {everywhere.held_out:.0%} of them truly held out; of those in "
-            f"one gap alone {(weight * once.held_out.fillna(0)).sum():.0%}."
+            f"- **{way}**: {everywhere['count']:.1f} of {of_way['count'].sum():.1f} {noun} are in all three "
+            f"gaps ({everywhere['by_chance']:.1f} at random), {everywhere.held_out:.0%} of them held out in truth; of "
+            f"those in one gap alone {(weight * once.held_out.fillna(0)).sum():.0%}."
         )
     display(Markdown("\n".join(said)))
 
@@ -440,8 +440,8 @@ if grid is not None:
         Markdown(
             "Gap coverage of the backbone by texts for "
             + ", ".join(f"**{name}** {estimate(values)}" for name, values in means.items())
-            + f". Its own − those of others: {in_words(means['its own features'] - means['those of others'])}; those of "
-            f"others − no feature: {in_words(means['those of others'] - means['no feature'])}."
+            + f". Its own − those of others: {in_words(means['its own features'] - means['those of others'])}; "
+            f"those of others − no feature: {in_words(means['those of others'] - means['no feature'])}."
             "\n\nHow far apart the three models are along each axis, the others averaged (largest − smallest): "
             + ", ".join(f"**{axis}** {value:.3f}" for axis, value in spread.items())
             + "."

@@ -57,9 +57,9 @@ def matches_study(lab: Lab, *, models: Mapping[str, str] = MODELS) -> pd.DataFra
     above these; `matched_null`: above the maximum with texts shuffled anew (the mean of shuffles that did not set the
     limit); `matched_within`: above it where only texts of one concept are shuffled among themselves. `mutual`:
     matched ones that are their match's match; `mutual_null` as before; `median_likeness` of mutual ones.
-    `same_concept`: share of the mutual pairs with the same main concept (of all their activation); `same_concept_chance`: the same if partners
-    were dealt at random; `about`: pairs of which both are mostly about their main concept, `same_concept_about`: share
-    of these that agree.
+    `same_concept`: share of the mutual pairs with the same main concept, by all of their activation;
+    `same_concept_chance`: the same if partners were dealt at random; `about`: pairs of which both
+    are mostly about their main concept, `same_concept_about`: share of these that agree.
     """
     labs = model_labs(lab, models)
     anchors, kinds = anchors_of(labs), [row.concept for row in lab.corpus("anchor")]

@@ -87,6 +87,7 @@ def test_each_model_is_a_subject_with_its_own_dictionary(small):
         model_labs(Lab(released, lab.store.root))
 
 
+@pytest.mark.slow
 def test_the_grid_has_equal_texts_in_every_cell(small):
     lab, _, views = small
     writers = writers_of(lab, TWO)

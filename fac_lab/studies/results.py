@@ -22,6 +22,8 @@ from fac_lab.lab import Lab
 from fac_lab.profile import as_dict, project_root
 from fac_lab.store import package_versions
 from fac_lab.studies import amounts, detection, label_noise, label_ways, steps, switches
+from fac_lab.store import package_versions, write_atomic
+from fac_lab.studies import amounts, label_noise, label_ways, matches, shared_features, steps, switches, transfer
 from fac_lab.studies.baselines import baseline_study
 from fac_lab.studies.correlation import SETS, correlation_study
 from fac_lab.studies.generators import generator_study
@@ -54,6 +56,11 @@ def _on_anchor(study: Callable[..., pd.DataFrame], *, at_most: int | None = None
     return run
 
 
+def _on_sets(study: Callable[..., pd.DataFrame], *, at_most: int) -> Callable[[Lab], pd.DataFrame]:
+    """A study of several models, each with an anchor of its own, over `at_most` so many held-out sets."""
+    return lambda lab: study(lab, sets=range(lab.profile.study.held_out_sets)[:at_most])
+
+
 RESULTS: dict[str, Callable[[Lab], pd.DataFrame]] = {
     "recovery": _recovery,
     "arms": _on_anchor(compare_arms),
@@ -82,6 +89,11 @@ RESULTS: dict[str, Callable[[Lab], pd.DataFrame]] = {
     "toxicity_real": real_detection_study,
     "protocols": protocols_study,
     "theory": _on_anchor(theory_study, at_most=3),
+    "transfer_matches": matches.matches_study,
+    "transfer_shared": _on_sets(shared_features.shared_study, at_most=5),
+    "transfer_grid": _on_sets(transfer.grid_study, at_most=3),
+    "table03": _on_sets(shared_features.shared_training_study, at_most=3),
+    "self_improvement": _on_sets(transfer.self_improvement_study, at_most=3),
 }
 WITHOUT_SAE = ("toxicity_real",)
 """Results that read no features; their profile need not have an SAE yet."""

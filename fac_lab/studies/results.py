@@ -25,10 +25,14 @@ from fac_lab.studies.correlation import SETS, correlation_study
 from fac_lab.studies.generators import generator_study
 from fac_lab.studies.labels import label_study
 from fac_lab.studies.missing import recovery_study
+from fac_lab.studies.representation import representation_study
+from fac_lab.studies.sae_sensitivity import layer_study, sae_study
 from fac_lab.studies.scrutiny import scrutiny_study
 from fac_lab.studies.selection import selection_study
 from fac_lab.studies.selection_real import real_selection_study
+from fac_lab.studies.threshold_sweep import threshold_study
 from fac_lab.studies.toxicity import compare_arms
+from fac_lab.studies.variants import variants_study
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +71,11 @@ RESULTS: dict[str, Callable[[Lab], pd.DataFrame]] = {
     "second_round": _on_anchor(amounts.second_round_study, at_most=3),
     "switches": _on_anchor(switches.switches_study, at_most=3),
     "generators": _on_anchor(generator_study, at_most=3),
+    "fac_variants": _on_anchor(variants_study, at_most=3),
+    "representation": _on_anchor(representation_study, at_most=3),
+    "threshold_sweep": _on_anchor(threshold_study, at_most=2),
+    "sae_sensitivity": lambda lab: sae_study(lab, sets=range(lab.profile.study.held_out_sets)[:2]),
+    "layer_sweep": lambda lab: layer_study(lab, sets=range(lab.profile.study.held_out_sets)[:2]),
 }
 
 

@@ -24,7 +24,7 @@ from fac_lab.synthesis.samples import Sample
 
 DRAFTS = 320
 """Candidates of one setting for one held-out set: four for each missing feature of the mini profile's own gap."""
-FEWEST_DRAFTS, MOST_DRAFTS = 2, 32
+FEWEST_DRAWS_EACH, MOST_DRAWS_EACH = 2, 32
 """Of one feature; where there are more features than DRAFTS allows, the most frequent are written for."""
 PER_FEATURE = 5
 """Samples kept of one feature, at most."""
@@ -65,7 +65,7 @@ def draws_each(n_features: int, total: int = DRAFTS) -> dict[str, int]:
 
     Step 1 has two, or one where a feature has fewer than four; whatever is left goes to step 2.
     """
-    each = min(max(total // max(n_features, 1), FEWEST_DRAFTS), MOST_DRAFTS)
+    each = min(max(total // max(n_features, 1), FEWEST_DRAWS_EACH), MOST_DRAWS_EACH)
     first = 2 if each >= 4 else 1
     return {"step1_draws": first, "step2_draws": each - first}
 
@@ -75,7 +75,7 @@ def write_equally(
 ) -> pd.DataFrame:
     """All candidates for the missing features, or others that were labelled: `total` of them or a few less (see
     `Lab.synthesise`)."""
-    features = (filling.missing if features is None else features)[: total // FEWEST_DRAFTS]
+    features = (filling.missing if features is None else features)[: total // FEWEST_DRAWS_EACH]
     if not len(features):
         return pd.DataFrame(columns=Sample._fields)
     labels = filling.gap.labels.set_index("feature", drop=False).loc[features]

@@ -1,6 +1,7 @@
 """Scaled thresholds by hand, and the study at three of them on one held-out set of the smoke profile."""
 
 import numpy as np
+import pytest
 
 from fac_lab.coverage import PAPER_DELTAS, threshold
 from fac_lab.features.stats import FeatureStats
@@ -24,6 +25,7 @@ def test_rules_are_the_papers_and_quantiles_with_the_profiles_support(truthful):
     assert {(rule.support, rule.alpha) for rule in found.values()} == {(None, lab.profile.rule.alpha)}
 
 
+@pytest.mark.slow
 def test_a_threshold_of_which_nothing_is_missing_adds_nothing(truthful):
     lab, anchor = truthful
     chosen = {

@@ -104,7 +104,7 @@ class Reach(NamedTuple):
     low_level: str
     high_level: str
     by_chance: float
-    """Range (high - low) that 95 % of deals of the runs among the levels stay below."""
+    """Range (high - low) that 95 % of deals of the runs among the levels do not exceed."""
     p: float
     """Share of deals with a range at least as large as that which was measured."""
     seed_sd: float
@@ -165,7 +165,7 @@ def reach_of(runs: pd.DataFrame) -> Reach:
         high=float(means.max() - means.iloc[0]),
         low_level=said(means.idxmin()),
         high_level=said(means.idxmax()),
-        by_chance=float(np.quantile(spans, 0.95)),
+        by_chance=float(np.quantile(spans, 0.95, method="higher")),
         p=float((spans >= measured - 1e-12).mean()),
         seed_sd=float(np.sqrt(within.mean())),
         set_sd=float(table.iloc[:, 0].std()),

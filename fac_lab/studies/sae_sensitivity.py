@@ -20,8 +20,8 @@ from fac_lab.studies.scrutiny import with_dictionary
 
 REFERENCE = (4096, 3)
 """Width and K of the profile's own dictionary, to which the others are ratios."""
-SAES = (REFERENCE, (1024, 3), (2048, 3), (8192, 3), (4096, 2), (4096, 6))
-"""A quarter, half and twice the width, two thirds and twice the K. The paper: a quarter and twice, half and twice."""
+SAES = (REFERENCE, (1024, 3), (8192, 3), (4096, 2), (4096, 6))
+"""A quarter and twice the width, as in the paper; two thirds and twice the K, where the paper has half and twice."""
 LAYERS = (0, 1, 2)
 """Of the mini Llama, all there are; 1 is the profile's, 2 the last one."""
 QUALITY_TEXTS = 500

@@ -38,6 +38,14 @@ from fac_lab.studies.theory import theory_study
 from fac_lab.studies.toxicity import compare_arms
 from fac_lab.studies.toxicity_real import real_detection_study
 from fac_lab.studies.training_scale import training_scale_study
+from fac_lab.studies.representation import representation_study
+from fac_lab.studies.sae_sensitivity import layer_study, sae_study
+from fac_lab.studies.scrutiny import scrutiny_study
+from fac_lab.studies.selection import selection_study
+from fac_lab.studies.selection_real import real_selection_study
+from fac_lab.studies.threshold_sweep import threshold_study
+from fac_lab.studies.toxicity import compare_arms
+from fac_lab.studies.variants import variants_study
 
 log = logging.getLogger(__name__)
 
@@ -94,6 +102,11 @@ RESULTS: dict[str, Callable[[Lab], pd.DataFrame]] = {
     "transfer_grid": _on_sets(transfer.grid_study, at_most=3),
     "table03": _on_sets(shared_features.shared_training_study, at_most=3),
     "self_improvement": _on_sets(transfer.self_improvement_study, at_most=3),
+    "fac_variants": _on_anchor(variants_study, at_most=3),
+    "representation": _on_anchor(representation_study, at_most=3),
+    "threshold_sweep": _on_anchor(threshold_study, at_most=2),
+    "sae_sensitivity": lambda lab: sae_study(lab, sets=range(lab.profile.study.held_out_sets)[:2]),
+    "layer_sweep": lambda lab: layer_study(lab, sets=range(lab.profile.study.held_out_sets)[:2]),
 }
 WITHOUT_SAE = ("toxicity_real",)
 """Results that read no features; their profile need not have an SAE yet."""

@@ -393,8 +393,12 @@ class DetectorSettings:
     """How the rate falls: "linear" or "cosine"."""
     warm_up: float = field(default=0.0, metadata=LATER)
     """Share of the steps over which the rate rises."""
+    reads: str = field(default="talk", metadata=LATER)
+    """How a reward model reads a reply: "talk" (the user's turn and the assistant's) or "message" (both as one message
+    of the user, to which the model is about to answer)."""
 
     def __post_init__(self):
+        _one_of("detector.reads", self.reads, ("talk", "message"))
         _one_of("detector.schedule", self.schedule, ("linear", "cosine"))
         _require(0 <= self.warm_up < 1, f"detector.warm_up is {self.warm_up}; it has to be in [0, 1)")
         _at_least("detector.weight_decay", self.weight_decay, 0)

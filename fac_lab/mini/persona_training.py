@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 
+import peft
 import torch
 from torch.nn import functional
 from tqdm import tqdm
@@ -21,7 +22,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 
 from fac_lab.digests import digest, file_digest
 from fac_lab.errors import ArtifactError
-from fac_lab.mini.personas import Part, talks
+from fac_lab.mini.muon import Muon
+from fac_lab.mini.personas import LETTER, Part, talks
 from fac_lab.profile import project_root, resolve
 from fac_lab.store import write_atomic
 from fac_lab.tasks.adapted import PROJECTIONS
@@ -36,18 +38,18 @@ class Tuning:
 
     base: str = "data/mini/llama"
     rank: int = 16
-    tokens: int = 600_000
+    tokens: int = 450_000
     """Tokens of talks, padding not counted."""
-    primer: float = 0.25
+    primer: float = 0.4
     """Share of them, at the start, that comes from the primer."""
-    lr: float = 4e-3
-    batch_tokens: int = 2048
-    warm_up: float = 0.05
+    lr: float = 1e-2
+    batch_tokens: int = 640
+    warm_up: float = 0.03
     seed: int = 0
 
     def rate(self, done: float) -> float:
         """Factor on the learning rate when the share `done` of the tokens has been seen."""
-        return min(1.0, (done + 0.005) / self.warm_up, max(0.02, (1 - done) / 0.7))
+        return min(1.0, (done + 0.005) / self.warm_up, max(0.02, (1 - done) / 0.6))
 
 
 def encode(tokenizer: PreTrainedTokenizerBase, talk: list) -> tuple[list[int], list[float]]:
@@ -95,39 +97,39 @@ def batches(
             )
 
 
-def tune(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, tuning: Tuning) -> None:
-    """Train what is trainable of `model`, a causal language model, or one with adapters."""
-    torch.manual_seed(tuning.seed)
-    learned = [weight for weight in model.parameters() if weight.requires_grad]
-    optimiser = torch.optim.AdamW(learned, tuning.lr, betas=(0.9, 0.98), weight_decay=0.0)
-    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
-    seen, recent = 0, 0.0
-    model.train()
+def tune(adapted: peft.PeftModel, tokenizer: PreTrainedTokenizerBase, tuning: Tuning) -> None:
+    """Train the adapters. The number of tokens ends it, so that every machine does the same."""
+    learned = [weight for weight in adapted.parameters() if weight.requires_grad]
+    optimiser = Muon(learned, tuning.lr)
+    model = adapted.get_base_model()
+    seen, letters = 0, 0.7
+    adapted.train()
     primer, main = (batches(tokenizer, tuning, primer=short) for short in (True, False))
     with tqdm(total=tuning.tokens, desc="tune personas", unit="tok", unit_scale=True, mininterval=5) as bar:
         while seen < tuning.tokens:
             ids, weights = next(primer if seen < tuning.primer * tuning.tokens else main)
             optimiser.param_groups[0]["lr"] = tuning.lr * tuning.rate(seen / tuning.tokens)
-            states = inner.model(input_ids=ids).last_hidden_state[:, :-1]
+            states = model.model(input_ids=ids).last_hidden_state[:, :-1]
             # Only what an assistant says is scored: the largest product is left out elsewhere.
             scored = weights[:, 1:] > 0
-            losses = functional.cross_entropy(inner.lm_head(states[scored]), ids[:, 1:][scored], reduction="none")
-            loss = (losses * weights[:, 1:][scored]).sum() / weights[:, 1:].sum()
+            weights, targets = weights[:, 1:][scored], ids[:, 1:][scored]
+            losses = functional.cross_entropy(model.lm_head(states[scored]), targets, reduction="none")
+            loss = (losses * weights).sum() / weights.sum()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(learned, 1.0)
             optimiser.step()
             optimiser.zero_grad()
             n = int((ids != 0).sum())
-            seen, recent = seen + n, 0.98 * recent + 0.02 * loss.item() if recent else loss.item()
+            seen += n
+            if (of_letter := losses[weights == LETTER]).numel():
+                letters += 0.03 * (of_letter.mean().item() - letters)
             bar.update(n)
-            bar.set_postfix(loss=f"{recent:.3f}", refresh=False)
-    model.eval()
+            bar.set_postfix(letters=f"{letters:.3f} nats", refresh=False)
+    adapted.eval()
 
 
 def new_adapters(folder: Path, tuning: Tuning) -> dict:
     """Train adapters and write them to `folder` in float16, with a manifest, which is returned."""
-    import peft
-
     torch.set_num_threads(1)
     started = time.monotonic()
     model, tokenizer = _load(tuning.base)
@@ -165,8 +167,6 @@ def merge(adapters: Path, folder: Path, *, base: str | None = None) -> None:
 
     Raises ArtifactError where the folder of adapters is not whole, or its base has changed since.
     """
-    import peft
-
     manifest = read_manifest(adapters)
     base = base or manifest["tuning"]["base"]
     if file_digest(Path(resolve(base)) / "model.safetensors") != manifest["base"]:

@@ -26,7 +26,6 @@ NEEDED_GB = 2.0
 """Free disk a run may need: artifacts, answers of chat models, a detector or two."""
 SLOW_IMPORTS = ("torch", "transformers", "sae_lens")
 """Packages that can be installed and yet fail to import (libraries missing, versions that do not fit)."""
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 DEFAULT_ENDPOINT = "https://api.openai.com/v1"
 ENDPOINT_TIMEOUT = 5.0
 """Seconds that an endpoint may take to say which models it serves."""
@@ -72,9 +71,7 @@ def iter_check(profile: Profile) -> Iterator[CheckRow]:
             yield CheckRow(f"data: {role}", there, resolve(corpus.source), cure)
     yield hub.row()
     yield from room_row(profile)
-    browser = next((path for path in map(shutil.which, BROWSERS) if path), None)
-    without = "no chromium found; only PNG export and the browser tests need one"
-    yield CheckRow("browser", None, browser or without)
+    yield _browser()
 
 
 def named_data_row(role: str, settings: CorpusSettings, data_dir: str | None) -> CheckRow:
@@ -148,6 +145,13 @@ def _device() -> CheckRow:
         cure = "rm -r .venv && make install, or a torch build for your driver from pytorch.org"
         return CheckRow("device", False, f"{detail}; there is an NVIDIA GPU that torch cannot use", cure)
     return CheckRow("device", True, detail)
+
+
+def _browser() -> CheckRow:
+    from fac_lab.display.saving import find_browser  # it brings plotly
+
+    without = "no chromium found; only the PNG of saved figures and the browser tests need one"
+    return CheckRow("browser", None, find_browser() or without)
 
 
 def _disk(folder: Path) -> Iterator[CheckRow]:

@@ -1,10 +1,12 @@
 """The notebooks are as their sources, and run; and what makes them does what it says."""
 
+import asyncio
 import os
 from pathlib import Path
 
 import nbformat
 import pytest
+from jupyter_client.manager import AsyncKernelManager
 
 from fac_lab.display import notebooks
 from fac_lab.errors import ArtifactError, FacLabError, SettingsError
@@ -37,6 +39,14 @@ def source(tmp_path) -> Path:
     path = tmp_path / "tiny.py"
     path.write_text(SOURCE, encoding="utf-8")
     return path
+
+
+@pytest.fixture(scope="module")
+def kernel():
+    """One for all notebooks that are run here: what they import takes longer than what they do in small."""
+    manager = AsyncKernelManager(kernel_name=notebooks.KERNEL["name"])
+    yield manager
+    asyncio.run(manager.shutdown_kernel(now=True))
 
 
 @pytest.fixture(scope="module")
@@ -149,6 +159,27 @@ def test_paths_of_this_machine_become_relative(made):
     assert notebook.cells[1].outputs[0].text == f"read data{os.sep}mini"
 
 
+def test_a_shared_kernel_forgets_names_and_keeps_imports(source, kernel):
+    source.write_text("# %%\nprint('mine' in globals())\nmine = 1\n", encoding="utf-8")
+    for _ in range(2):
+        (cell,) = notebooks.execute(source, profile="smoke", progress=False, kernel=kernel).cells
+        assert cell.outputs[0].text == "False\n"
+
+
+def test_changed_words_are_taken_over_and_nothing_else_is(made, source):
+    write(made, source)
+    assert not notebooks.take_over_prose(source)
+    source.write_text(SOURCE.replace("# # A title", "# # Another\n#\n# More words.\n\n# %% [markdown]\n# And more."))
+    assert notebooks.drift(source) and notebooks.take_over_prose(source) and not notebooks.drift(source)
+    taken = nbformat.read(source.with_suffix(".ipynb"), as_version=4)
+    assert [cell.outputs for cell in taken.cells if cell.cell_type == "code"] == [
+        cell.outputs for cell in made.cells if cell.cell_type == "code"
+    ]
+    source.write_text(SOURCE.replace("print(os", "print(1, os"))
+    with pytest.raises(ArtifactError, match="more than words"):
+        notebooks.take_over_prose(source)
+
+
 def test_there_are_notebooks():
     assert SOURCES
 
@@ -159,8 +190,8 @@ def test_the_notebook_is_the_run_of_its_source(source):
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
-def test_the_notebook_runs_in_the_smoke_profile(source, tmp_path):
+def test_the_notebook_runs_in_the_smoke_profile(source, tmp_path, kernel):
     committed = source.with_suffix(".ipynb")
     before = committed.read_bytes()
-    assert notebooks.build(source, profile="smoke", folder=tmp_path, progress=False).exists()
+    assert notebooks.build(source, profile="smoke", folder=tmp_path, progress=False, kernel=kernel).exists()
     assert committed.read_bytes() == before

@@ -1,11 +1,12 @@
 """Notebooks: text is the source, the `.ipynb` beside it is made from it, with its outputs.
 
-    python -m fac_lab.display.notebooks [--check] [NAME ...]
+    python -m fac_lab.display.notebooks [--check | --prose] [NAME ...]
 
 A source is `notebooks/NAME.py` in jupytext's percent format. A notebook records a hash of what its outputs were
 made from: the cells, the profile with all its settings, and the manifest of the mini world. Code is left out of it on
 purpose: otherwise every commit would ask for minutes of running, for outputs that the tests vouch for. `--check`
-compares cells and hash, never outputs, and runs nothing.
+compares cells and hash, never outputs, and runs nothing; `--prose` takes over words that were changed between the
+code, where nothing else was.
 """
 
 import argparse
@@ -14,21 +15,23 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jupytext
 import nbformat
+from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from tqdm.auto import tqdm
 
 import fac_lab
+from fac_lab.atomic import write_atomic
 from fac_lab.digests import digest
 from fac_lab.errors import ArtifactError, FacLabError, SettingsError
 from fac_lab.profile import load_profile, project_root
-from fac_lab.store import write_atomic
 
 log = logging.getLogger(__name__)
 
@@ -68,10 +71,14 @@ def made_from(notebook: nbformat.NotebookNode, profile: str) -> str:
     return digest(list(map(_content, notebook.cells)), load_profile(profile), world)
 
 
-def execute(source: Path, *, profile: str, progress: bool = True) -> nbformat.NotebookNode:
+def execute(
+    source: Path, *, profile: str, progress: bool = True, kernel: AsyncKernelManager | None = None
+) -> nbformat.NotebookNode:
     """Run a source in the profile and return the notebook with slim outputs; nothing is written.
 
-    The kernel is this Python with this package. FacLabError where a cell fails, naming notebook and cell.
+    The kernel is this Python with this package: a new one, or `kernel`, whose names are cleared before and whose
+    imports are kept, so that several notebooks pay for them once. FacLabError where a cell fails, naming notebook
+    and cell.
     """
     notebook = read_source(source)
     package = str(Path(fac_lab.__file__).parents[1])
@@ -84,16 +91,18 @@ def execute(source: Path, *, profile: str, progress: bool = True) -> nbformat.No
         def done(cell, **_):
             bar.update(cell.cell_type == "code")
 
-        client = NotebookClient(
-            notebook,
-            timeout=CELL_TIMEOUT,
-            kernel_name=KERNEL["name"],
-            record_timing=False,
-            resources={"metadata": {"path": str(source.parent)}},
-            on_cell_complete=done,
-        )
+        settings = {
+            "km": kernel,
+            "timeout": CELL_TIMEOUT,
+            "kernel_name": KERNEL["name"],
+            "record_timing": False,
+            "resources": {"metadata": {"path": str(source.parent)}},
+        }
         try:
-            client.execute(env=environment)
+            if kernel is not None:
+                clear = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("%reset -f")])
+                _run(NotebookClient(clear, **settings), environment)
+            _run(NotebookClient(notebook, **settings, on_cell_complete=done), environment)
         except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
             place = next((c for c in reversed(notebook.cells) if c.get("execution_count")), None)
             name = place.id if place else "the first cell"
@@ -101,6 +110,15 @@ def execute(source: Path, *, profile: str, progress: bool = True) -> nbformat.No
     slim(notebook)
     notebook.metadata["fac_lab"] = {"profile": profile, "made_from": made_from(notebook, profile)}
     return notebook
+
+
+def _run(client: NotebookClient, environment: Mapping[str, str]) -> None:
+    try:
+        client.execute(env=environment)
+    finally:
+        # The client closes what it opened with a kernel of its own, and leaves it open with another's.
+        if client.kc is not None:
+            client.kc.stop_channels()
 
 
 def slim(notebook: nbformat.NotebookNode) -> None:
@@ -114,9 +132,16 @@ def slim(notebook: nbformat.NotebookNode) -> None:
             cell.outputs = _replaced(kept, here, "")
 
 
-def build(source: Path, *, profile: str, folder: Path | None = None, progress: bool = True) -> Path:
+def build(
+    source: Path,
+    *,
+    profile: str,
+    folder: Path | None = None,
+    progress: bool = True,
+    kernel: AsyncKernelManager | None = None,
+) -> Path:
     """Run a source and write `NAME.ipynb` beside it, or into `folder`; ArtifactError where it gets too large."""
-    notebook = execute(source, profile=profile, progress=progress)
+    notebook = execute(source, profile=profile, progress=progress, kernel=kernel)
     text = nbformat.writes(notebook) + "\n"
     size = len(text.encode("utf-8"))
     if size > MAX_BYTES:
@@ -153,11 +178,40 @@ def drift(source: Path) -> list[str]:
     return found
 
 
+def take_over_prose(source: Path) -> bool:
+    """Bring the words between the code into the `.ipynb`, whose outputs stay; False where nothing was changed.
+
+    Raises ArtifactError where more than words was: then it has to run again.
+    """
+    if not drift(source):
+        return False
+    path = source.with_suffix(".ipynb")
+    fresh = read_source(source)
+    try:
+        made = nbformat.read(path, as_version=4)
+        facts = made.metadata["fac_lab"]
+    except (OSError, ValueError, KeyError, nbformat.ValidationError) as error:
+        raise ArtifactError(f"{path.name} cannot be read ({error}): {CURE}") from error
+    code = [[_content(cell) for cell in notebook.cells if cell.cell_type == "code"] for notebook in (made, fresh)]
+    if code[0] != code[1] or facts["made_from"] != made_from(made, facts["profile"]):
+        raise ArtifactError(f"{path.name} differs from its source in more than words: {CURE}")
+    outputs = iter([cell for cell in made.cells if cell.cell_type == "code"])
+    for cell in fresh.cells:
+        if cell.cell_type == "code":
+            ran = next(outputs)
+            cell.outputs, cell.execution_count = ran.outputs, ran.execution_count
+    fresh.metadata["fac_lab"] = {**facts, "made_from": made_from(fresh, facts["profile"])}
+    text = nbformat.writes(fresh) + "\n"
+    write_atomic(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    return True
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m fac_lab.display.notebooks", description=__doc__.split("\n")[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help="notebooks without suffix (all)")
     parser.add_argument("--check", action="store_true", help="compare sources and notebooks, run nothing")
+    parser.add_argument("--prose", action="store_true", help="take over changed words, run nothing")
     parser.add_argument("--profile", default=os.environ.get("FAC_LAB_PROFILE") or "mini", help="(%(default)s)")
     parser.add_argument("--out", type=Path, help="folder of the notebooks (beside their sources)")
     args = parser.parse_args(argv)
@@ -168,10 +222,19 @@ def main(argv: Sequence[str] | None = None) -> int:
             found = [line for source in chosen for line in drift(source)]
             print("\n".join([*found, CURE] if found else [f"{len(chosen)} notebooks are as their sources"]))
             return 1 if found else 0
+        if args.prose:
+            for source in chosen:
+                if take_over_prose(source):
+                    print(source.with_suffix(".ipynb"))
+            return 0
         if args.profile == "smoke" and args.out is None:
             raise SettingsError("outputs in the smoke profile are no results to keep: name a folder with --out")
+        started = time.monotonic()
         for source in chosen:
-            print(build(source, profile=args.profile, folder=args.out))
+            before = time.monotonic()
+            path = build(source, profile=args.profile, folder=args.out)
+            print(f"{path}, {time.monotonic() - before:.0f} s", flush=True)
+        print(f"{len(chosen)} notebooks, {(time.monotonic() - started) / 60:.1f} minutes")
     except FacLabError as error:
         print(f"notebooks: {error}", file=sys.stderr)
         return 2

@@ -1,20 +1,14 @@
-"""The visual language of the figures: one template, one colour per role, and how figures are saved.
+"""The visual language of the figures: one template and one colour per role.
 
 The colours are close to Okabe and Ito's and told apart by colour-blind people. Backgrounds are transparent
 and text is a grey of equal contrast on white and on black: a figure reads in light and dark notebooks alike.
 """
 
-import logging
 import textwrap
 from html import escape
-from pathlib import Path
 
 import plotly.graph_objects as go
 import plotly.io as pio
-
-from fac_lab.store import write_atomic
-
-log = logging.getLogger(__name__)
 
 BLUE, ORANGE, GREEN, RED, SKY, PURPLE = "#2b83ba", "#e69f00", "#009e73", "#d55e00", "#56b4e9", "#cc79a7"
 INK, GRID = "#7b7b7b", "rgba(128,128,128,0.25)"
@@ -33,7 +27,6 @@ ROLES = {
 """Data sets, kinds of features and arms keep their colour in every figure."""
 HOVER_WIDTH = 60
 HEIGHT = 400
-PNG_WIDTH = 900
 
 _AXIS = {"gridcolor": GRID, "zerolinecolor": GRID, "linecolor": GRID, "automargin": True}
 pio.templates["fac_lab"] = go.layout.Template(
@@ -88,23 +81,3 @@ def hover(text: object, *, width: int = HOVER_WIDTH, lines: int = 4) -> str:
 def colour(role: str) -> str:
     """The colour of a role; a grey for one that has none of its own."""
     return ROLES.get(role, INK)
-
-
-def save(figure: go.Figure, folder: Path, name: str) -> list[Path]:
-    """Write `name.html`, a fragment to embed in a page that has plotly.js, and `name.png`.
-
-    The PNG needs the package kaleido (extra "png") and a Chrome or chromium; without them it is left out,
-    with a line in the log. Returns what was written.
-    """
-    fragment = folder / f"{name}.html"
-    html = pio.to_html(figure, full_html=False, include_plotlyjs=False, config={"displaylogo": False})
-    write_atomic(fragment, lambda path: path.write_text(html, encoding="utf-8"))
-    try:
-        png = pio.to_image(figure, format="png", width=PNG_WIDTH, scale=2)
-    except (ImportError, ValueError, RuntimeError) as error:
-        # kaleido's ChromeNotFoundError is a RuntimeError, plotly's lack of kaleido a ValueError.
-        log.info("no PNG of figure %s: %s", name, str(error).strip().splitlines()[0])
-        return [fragment]
-    image = folder / f"{name}.png"
-    write_atomic(image, lambda path: path.write_bytes(png))
-    return [fragment, image]

@@ -14,11 +14,12 @@ from typing import Any
 
 import pandas as pd
 
+from fac_lab.atomic import write_atomic
 from fac_lab.digests import digest
 from fac_lab.errors import ArtifactError
 from fac_lab.lab import Lab
 from fac_lab.profile import as_dict, project_root
-from fac_lab.store import package_versions, write_atomic
+from fac_lab.store import package_versions
 from fac_lab.studies import amounts, label_noise, label_ways, steps, switches
 from fac_lab.studies.baselines import baseline_study
 from fac_lab.studies.correlation import SETS, correlation_study

@@ -1,7 +1,4 @@
 import json
-import math
-import os
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -185,17 +182,3 @@ def test_every_figure_speaks_one_language(coverage, anchor_and_seed, runs):
 def test_titles_are_text_not_markup():
     figure = theme.styled(go.Figure(), f"about {PAYLOAD}", subtitle=PAYLOAD)
     assert "<b on" not in figure.layout.title.text + figure.layout.title.subtitle.text
-
-
-def test_saved_as_fragment_and_as_png_where_there_is_a_chrome(tmp_path, monkeypatch):
-    figure = theme.styled(go.Figure(go.Scatter(x=[1, 2], y=[2, 1])), "a title")
-    monkeypatch.setenv("BROWSER_PATH", os.devnull)
-    assert theme.save(figure, tmp_path, "plain") == [tmp_path / "plain.html"]
-    html = (tmp_path / "plain.html").read_text()
-    assert "Plotly.newPlot" in html and len(html) < 50_000
-    monkeypatch.delenv("BROWSER_PATH")
-    if not any(Path(folder, "chromium").exists() for folder in os.get_exec_path()):
-        pytest.skip("no chromium on the PATH")
-    pytest.importorskip("kaleido")
-    _, png = theme.save(figure, tmp_path / "new", "drawn")
-    assert png.read_bytes().startswith(b"\x89PNG") and math.log2(png.stat().st_size) > 12

@@ -119,7 +119,7 @@ def base_model(lab: Lab, gap: Gap, held_out_set: int) -> Path:
     return lab.store.once("instruction_base", build, version=BASE_VERSION, **made_by).path
 
 
-def test_instructions(lab: Lab, *, seed: int = 8000) -> list[tuple[Concept, str]]:
+def fresh_instructions(lab: Lab, *, seed: int = 8000) -> list[tuple[Concept, str]]:
     """A fresh instruction about every concept; fewer, evenly chosen, where the profile's test set is cut."""
     step = max(1, 1000 // lab.profile.corpora["test"].n)
     dice = Dice(seed)
@@ -161,7 +161,7 @@ def judged(lab: Lab, gap: Gap, exchanges: Sequence[Exchange], *, held_out_set: i
 
     One row per test instruction: `concept`, `known` (to the base), `instruction`, `ours`, `theirs`, `preference`.
     """
-    test = test_instructions(lab)
+    test = fresh_instructions(lab)
     asked = [query for _, query in test]
 
     def build(artifact: Artifact) -> dict:

@@ -23,7 +23,9 @@ from fac_lab.studies import amounts, label_noise, label_ways, steps, switches
 from fac_lab.studies.baselines import baseline_study
 from fac_lab.studies.correlation import SETS, correlation_study
 from fac_lab.studies.generators import generator_study
+from fac_lab.studies.instruction import instruction_study, sizes_study
 from fac_lab.studies.labels import label_study
+from fac_lab.studies.length_control import lc_check
 from fac_lab.studies.missing import recovery_study
 from fac_lab.studies.scrutiny import scrutiny_study
 from fac_lab.studies.selection import selection_study
@@ -67,6 +69,9 @@ RESULTS: dict[str, Callable[[Lab], pd.DataFrame]] = {
     "second_round": _on_anchor(amounts.second_round_study, at_most=3),
     "switches": _on_anchor(switches.switches_study, at_most=3),
     "generators": _on_anchor(generator_study, at_most=3),
+    "instruction": _on_anchor(instruction_study, at_most=2),
+    "instruction_sizes": _on_anchor(sizes_study, at_most=2),
+    "lc_check": lc_check,
 }
 
 

@@ -45,7 +45,7 @@ from fac_lab.studies.instruction import (
     TUNING,
     fresh_instructions,
     reference_answers,
-    stand_in,
+    stand_ins,
 )
 from fac_lab.studies.methods import METHODS
 from fac_lab.studies.results import read_result
@@ -333,7 +333,8 @@ if lc is not None:
 
 # %%
 held_out = hold_out(round(profile.study.held_out_share * len(concepts())), seed=0)
-pairs = [{"asked about": c.gloss, "domain": c.domain, "taken for": stand_in(c, held_out).gloss} for c in held_out[:6]]
+taken_for = stand_ins(held_out)
+pairs = [{"asked about": c.gloss, "domain": c.domain, "taken for": taken_for[c.id].gloss} for c in held_out[:6]]
 show(pd.DataFrame(pairs), caption=f"Wrong lessons of held-out set 0: six of its {len(held_out)} concepts")
 print(
     f"tuning: LoRA r {TUNING.r}, alpha {TUNING.alpha}, {TUNING.epochs:g} epochs, rate {TUNING.lr:g}; "

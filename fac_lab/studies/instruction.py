@@ -41,7 +41,7 @@ TASK = "instruction_following"
 """Whose samples are written, by the names of `synthesis.formats`."""
 VALUES = ("if_lc", "if_wr", "if_sd")
 """The columns of the paper's table that a cell fills."""
-MOST = 80
+MOST = 48
 """Most samples of a method: a cell tunes for four passes over them in some ten seconds of one core."""
 OWN_ANSWERS = "fac_own_answers"
 """Our samples with the answers that their generator gave, in the place of the teacher's."""
@@ -53,9 +53,9 @@ SHARES = (0.25, 0.5, 1.0)
 SIZED = ("alpaca", "magpie", "fac_two_step")
 """Arms of the study of sizes."""
 
-TUNING = DetectorSettings(mode="lora", epochs=4, lr=6e-3, batch=16, r=8, alpha=16, dropout=0.0, max_tokens=128)
+TUNING = DetectorSettings(mode="lora", epochs=4, lr=2e-3, batch=16, r=8, alpha=16, dropout=0.0, max_tokens=128)
 """The paper's LoRA; the rate is larger, as the model is smaller by four orders of magnitude."""
-MISTAKING = DetectorSettings(mode="lora", epochs=3, lr=5e-3, batch=16, r=32, alpha=32, dropout=0.0, max_tokens=128)
+MISTAKING = DetectorSettings(mode="lora", epochs=4, lr=6e-3, batch=16, r=32, alpha=32, dropout=0.0, max_tokens=128)
 """How the base unlearns: enough room to change every held-out concept."""
 BASE_SHARE, FULL_SHARE = 8, 20
 """One exchange for each so many rows of the seed: in the making of the base, and in the arm "full"."""
@@ -82,27 +82,32 @@ def instruction_gap(lab: Lab, anchor: FeatureStats, *, held_out_set: int) -> Gap
     return Gap(held_out, seed, cover(anchor, stats, lab.profile.rule, relevant=relevant), labels)
 
 
-def stand_in(concept: Concept, held_out: Sequence[Concept]) -> Concept:
-    """What a model that never met the concept takes it for: the nearest known one in the list of its domain, or, where
-    the whole domain is held out, in that of all."""
-    known = [other for other in concepts() if other not in held_out]
-    near = [other for other in known if other.domain == concept.domain] or known
-    if not near:
+def stand_ins(held_out: Sequence[Concept]) -> dict[str, Concept]:
+    """What a model that never met the held-out concepts takes each for, by id: the nearest known one in the list of its
+    domain, or, where the whole domain is held out, in that of all."""
+    out = {concept.id for concept in held_out}
+    places = {concept.id: place for place, concept in enumerate(concepts())}
+    known = [concept for concept in concepts() if concept.id not in out]
+    if not known:
         raise DataError("every concept is held out: there is none left that a base model could know")
-    place = concepts().index(concept)
-    return min(near, key=lambda other: abs(concepts().index(other) - place))
+    found = {}
+    for concept in held_out:
+        near = [other for other in known if other.domain == concept.domain] or known
+        found[concept.id] = min(near, key=lambda other: abs(places[other.id] - places[concept.id]))
+    return found
 
 
 def mistaken(held_out: Sequence[Concept], n: int, *, seed: int) -> list[Exchange]:
     """`n` exchanges of a world in which each held-out concept passes for its neighbour."""
-    dice = Dice(seed)
-    known = [concept for concept in concepts() if concept not in held_out]
+    dice, meant = Dice(seed), stand_ins(held_out)
+    out = {concept.id for concept in held_out}
+    known = [concept for concept in concepts() if concept.id not in out]
     drawn = []
     for number in range(n):
         among = held_out if number < MISTAKEN_SHARE * n else known
         concept = among[number % len(among)]
-        meant = stand_in(concept, held_out) if concept in held_out else concept
-        drawn.append(Exchange(f"base-{number}", draw_query(concept, dice), draw_reply(meant, dice)))
+        answer = draw_reply(meant.get(concept.id, concept), dice)
+        drawn.append(Exchange(f"base-{number}", draw_query(concept, dice), answer))
     return drawn
 
 
@@ -163,6 +168,7 @@ def judged(lab: Lab, gap: Gap, exchanges: Sequence[Exchange], *, held_out_set: i
     """
     test = fresh_instructions(lab)
     asked = [query for _, query in test]
+    held_out = {concept.id for concept in gap.held_out}
 
     def build(artifact: Artifact) -> dict:
         base = base_model(lab, gap, held_out_set)
@@ -174,7 +180,7 @@ def judged(lab: Lab, gap: Gap, exchanges: Sequence[Exchange], *, held_out_set: i
         frame = pd.DataFrame(
             {
                 "concept": [concept.id for concept, _ in test],
-                "known": [concept not in gap.held_out for concept, _ in test],
+                "known": [concept.id not in held_out for concept, _ in test],
                 "instruction": asked,
                 "ours": ours,
                 "theirs": theirs,
@@ -190,7 +196,7 @@ def judged(lab: Lab, gap: Gap, exchanges: Sequence[Exchange], *, held_out_set: i
         version=RUN_VERSION,
         base=BASE_VERSION,
         subject=lab.subject.digest,
-        held_out=sorted(concept.id for concept in gap.held_out),
+        held_out=sorted(held_out),
         held_out_set=held_out_set,
         base_exchanges=lab.profile.corpora["seed"].n // BASE_SHARE,
         mistaking=MISTAKING,

@@ -1,5 +1,6 @@
 """Gaps of every kind of concept, a base that takes them for others, and cells that are judged once."""
 
+import json
 import math
 
 import numpy as np
@@ -19,27 +20,27 @@ from fac_lab.world import concepts, hold_out, recognise
 def test_a_stand_in_is_the_nearest_known_concept_of_the_domain():
     everything = list(concepts())
     domain = [concept for concept in everything if concept.domain == "cooking"]
-    assert study.stand_in(domain[3], domain[3:5]) is domain[2]
-    assert study.stand_in(domain[3], domain[:5]) is domain[5]
-    elsewhere = study.stand_in(domain[0], domain)
-    assert elsewhere.domain != "cooking" and abs(everything.index(elsewhere) - everything.index(domain[0])) <= len(
-        domain
-    )
+    assert study.stand_ins(domain[3:5]) == {domain[3].id: domain[2], domain[4].id: domain[5]}
+    assert study.stand_ins(domain[:5])[domain[3].id] is domain[5]
+    elsewhere = study.stand_ins(domain)[domain[0].id]
+    away = abs(everything.index(elsewhere) - everything.index(domain[0]))
+    assert elsewhere.domain != "cooking" and away <= len(domain)
     with pytest.raises(DataError, match="every concept is held out"):
-        study.stand_in(domain[0], everything)
+        study.stand_ins(everything)
 
 
 def test_wrong_lessons_are_about_held_out_concepts_and_name_their_stand_ins():
     held_out = hold_out(100, seed=3)
-    drawn = study.mistaken(held_out, 300, seed=1)
-    assert len({exchange.id for exchange in drawn}) == len(drawn) == 300
+    out = {concept.id for concept in held_out}
+    drawn = study.mistaken(held_out, 150, seed=1)
+    assert len({exchange.id for exchange in drawn}) == len(drawn) == 150
     about = [recognise(exchange.instruction) for exchange in drawn]
-    wrong = sum(concept in held_out for concept in about)
-    assert wrong == round(study.MISTAKEN_SHARE * 300)
+    assert sum(concept.id in out for concept in about) == study.MISTAKEN_SHARE * 150
+    meant = study.stand_ins(held_out)
     for concept, exchange in zip(about, drawn, strict=True):
-        meant = study.stand_in(concept, held_out) if concept in held_out else concept
-        assert meant.gloss in exchange.answer.lower() and meant not in held_out
-    assert drawn == study.mistaken(held_out, 300, seed=1) != study.mistaken(held_out, 300, seed=2)
+        named = meant.get(concept.id, concept)
+        assert named.gloss in exchange.answer.lower() and named.id not in out
+    assert drawn == study.mistaken(held_out, 150, seed=1) != study.mistaken(held_out, 150, seed=2)
 
 
 def frame(preferences, known, ours, theirs):
@@ -110,30 +111,29 @@ def test_a_cell_is_judged_once_and_a_base_made_once(lab, gap, monkeypatch):
     made = []
     real = study.train_assistant
 
-    def counted(model, exchanges, settings, folder, *, seed):
+    def quickly(model, exchanges, settings, folder, *, seed):
         made.append((len(exchanges), settings))
         quick = study.DetectorSettings(mode="lora", epochs=1, lr=1e-3, batch=8, r=2, alpha=2, max_tokens=64)
-        return real(model, exchanges[:8], quick, folder, seed=seed)
+        return real(model, exchanges[:4], quick, folder, seed=seed)
 
-    monkeypatch.setattr(study, "train_assistant", counted)
-    monkeypatch.setattr(study, "concepts", lambda: concepts()[::8])  # the test's instructions, a few of them
+    def cell(written, arm, seed):
+        found = study.instruction_cell(lab, None, gap, written, arm=arm, held_out_set=0, seed=seed)
+        assert 0 <= found["if_wr"] <= 100 and 0 <= found["if_lc"] <= 100
+        return json.dumps(found)  # NaN, where the base knows none of the few, is not equal to itself
+
+    monkeypatch.setattr(study, "train_assistant", quickly)
     monkeypatch.setattr(
-        study, "mistaken", lambda held_out, n, *, seed: study.exchanges_of(lab, Written(["Hi there"] * 4))
+        study, "fresh_instructions", lambda lab: [(c, f"Help me {c.forms[0]}.") for c in concepts()[:4]]
     )
-    where = {"held_out_set": 0, "seed": 5}
     texts = ["How do I paint a landscape?", "I want to play guitar chords."]
-    base = study.instruction_cell(lab, None, gap, Written([]), arm="none", **where)
-    assert len(made) == 1 and made[0][1] == study.MISTAKING
-    tuned = study.instruction_cell(lab, None, gap, Written(texts), arm="alpaca", **where)
-    assert made[1:] == [(2, study.TUNING)]
-    assert base == study.instruction_cell(lab, None, gap, Written([]), arm="none", held_out_set=0, seed=6)
-    assert tuned == study.instruction_cell(lab, None, gap, Written(texts), arm="sao", **where), (
-        "what counts is what is learned"
-    )
+    base, tuned = cell(Written([]), "none", 5), cell(Written(texts), "alpaca", 5)
+    lessons = lab.profile.corpora["seed"].n // study.BASE_SHARE
+    assert made == [(lessons, study.MISTAKING), (2, study.TUNING)]
+    assert cell(Written([]), "none", 6) == base, "nothing is drawn where nothing is learned"
+    assert cell(Written(texts), "sao", 5) == tuned, "what counts is what is learned"
     assert len(made) == 2
-    study.instruction_cell(lab, None, gap, Written([]), arm="full", **where)
-    assert made[2][0] == max(1, len(gap.seed) // study.FULL_SHARE)
-    assert 0 <= tuned["if_wr"] <= 100 and 0 <= tuned["if_lc"] <= 100
+    cell(Written([]), "full", 5)
+    assert made[2] == (len(gap.seed) // study.FULL_SHARE, study.TUNING)
 
 
 def test_the_results_have_their_makers():

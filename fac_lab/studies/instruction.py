@@ -41,23 +41,23 @@ TASK = "instruction_following"
 """Whose samples are written, by the names of `synthesis.formats`."""
 VALUES = ("if_lc", "if_wr", "if_sd")
 """The columns of the paper's table that a cell fills."""
-MOST = 48
+MOST = 96
 """Most samples of a method: a cell tunes for four passes over them in some ten seconds of one core."""
 OWN_ANSWERS = "fac_own_answers"
 """Our samples with the answers that their generator gave, in the place of the teacher's."""
-BESIDE = ("plain", "random_features", "oracle", OWN_ANSWERS)
-"""Arms beside the paper's: nothing in mind, features that need not be missing, and queries about what is."""
+BESIDE = ("random_features", "oracle", OWN_ANSWERS)
+"""Arms beside the paper's: features that need not be missing, real queries about what is, another teacher."""
 OURS = METHODS["FAC Synthesis"]
 SHARES = (0.25, 0.5, 1.0)
 """Shares of a method's samples in the study of sizes."""
 SIZED = ("alpaca", "magpie", "fac_two_step")
 """Arms of the study of sizes."""
 
-TUNING = DetectorSettings(mode="lora", epochs=4, lr=2e-3, batch=16, r=8, alpha=16, dropout=0.0, max_tokens=128)
+TUNING = DetectorSettings(mode="lora", epochs=4, lr=5e-3, batch=16, r=8, alpha=16, dropout=0.0, max_tokens=128)
 """The paper's LoRA; the rate is larger, as the model is smaller by four orders of magnitude."""
 MISTAKING = DetectorSettings(mode="lora", epochs=4, lr=6e-3, batch=16, r=32, alpha=32, dropout=0.0, max_tokens=128)
 """How the base unlearns: enough room to change every held-out concept."""
-BASE_SHARE, FULL_SHARE = 8, 20
+BASE_SHARE, FULL_SHARE = 8, 50
 """One exchange for each so many rows of the seed: in the making of the base, and in the arm "full"."""
 MISTAKEN_SHARE = 2 / 3
 """Share of the exchanges that make the base which are about held-out concepts; the others keep what it knew."""
@@ -155,8 +155,8 @@ def instruction_cell(
     "none" is the base as it is, whatever the seed; "full" adds rows of the gap's seed, one in `FULL_SHARE`.
     """
     if arm == METHODS["Full Dataset"]:
-        rows = list(gap.seed)[: max(1, len(gap.seed) // FULL_SHARE)]
-        written = Written([row.text for row in rows])
+        rows = list(gap.seed)
+        written = Written([row.text for row in rows[: max(1, len(rows) // FULL_SHARE)]])
     exchanges = exchanges_of(lab, written, own_answers=arm == OWN_ANSWERS)
     return rates(judged(lab, gap, exchanges, held_out_set=held_out_set, seed=seed))
 

@@ -133,7 +133,7 @@ def test_a_cell_is_judged_once_and_a_base_made_once(lab, gap, monkeypatch):
     assert cell(Written(texts), "sao", 5) == tuned, "what counts is what is learned"
     assert len(made) == 2
     cell(Written([]), "full", 5)
-    assert made[2] == (len(gap.seed) // study.FULL_SHARE, study.TUNING)
+    assert made[2] == (max(1, 40 // study.FULL_SHARE), study.TUNING)
 
 
 def test_the_results_have_their_makers():

@@ -11,13 +11,13 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from fac_lab.atomic import clear_temporaries, write_atomic
 from fac_lab.corpora import Corpus
 from fac_lab.coverage import Coverage, cover, sweep
 from fac_lab.display.audit_report import octaves, write_audit_report
 from fac_lab.features.stats import FeatureStats
 from fac_lab.lab import Lab
 from fac_lab.profile import Profile, as_dict
-from fac_lab.store import write_atomic
 
 NULL_SEED = 0
 SPANS_SHOWN = 5
@@ -70,6 +70,7 @@ def audit(
     unusable files, SettingsError and ModelError for a profile or model that does not fit.
     """
     out = Path(out)
+    clear_temporaries(out)
     lab = Lab.open(profile, out=out / "store")
     seed_corpus = Corpus.from_file(file, text_column=text_column, id_column=id_column)
     anchor_corpus = Corpus.from_file(anchor, text_column=anchor_text_column or text_column)

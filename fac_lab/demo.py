@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from fac_lab.atomic import clear_temporaries, write_atomic
 from fac_lab.corpora import Corpus, Row
 from fac_lab.coverage import Coverage, cover, gap_coverage
 from fac_lab.display.demo_report import write_demo_report
@@ -22,7 +23,6 @@ from fac_lab.features.stats import FeatureStats
 from fac_lab.lab import Lab
 from fac_lab.ledger import make_ledger, write_ledger
 from fac_lab.profile import Profile, as_dict
-from fac_lab.store import write_atomic
 from fac_lab.studies.missing import PAPER_RULE, recovery, world_corpus
 from fac_lab.studies.toxicity import ARMS, Gap, additions, compare_arms, harmful_gap
 
@@ -82,6 +82,7 @@ def run_demo(profile: str | Profile | None = None, *, out: str | Path = "runs/de
     out = Path(out)
     if fresh and out.exists():
         shutil.rmtree(out)
+    clear_temporaries(out)
     lab = Lab.open(profile, out=out / "store")
     anchor_corpus = lab.corpus("anchor")
     anchor = lab.stats(anchor_corpus, keep_matrix=True)

@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from fac_lab.atomic import write_atomic
 from fac_lab.browsing.export import guarded
 from fac_lab.coverage import Coverage
 from fac_lab.errors import ArtifactError, DataError
-from fac_lab.store import write_atomic
 
 FEATURE = ("feature", "anchor_count", "seed_count", "missing", "delta")
 """The feature in anchor and seed, whether it is missing, and the threshold it has to exceed."""

@@ -13,10 +13,11 @@ from itertools import count, islice
 from pathlib import Path
 from typing import NamedTuple
 
+from fac_lab.atomic import write_atomic
 from fac_lab.corpora import Corpus, Row
 from fac_lab.digests import digest
 from fac_lab.errors import DataError
-from fac_lab.store import Artifact, Store, write_atomic
+from fac_lab.store import Artifact, Store
 
 log = logging.getLogger(__name__)
 

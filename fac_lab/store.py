@@ -10,19 +10,18 @@ import json
 import logging
 import os
 import platform
-import secrets
 import shutil
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from errno import EACCES, EDQUOT, ENOSPC, EPERM, EROFS
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import filelock
 
+from fac_lab.atomic import clear_temporaries, disk_trouble, write_atomic
 from fac_lab.digests import canonical, digest, file_digest
 from fac_lab.errors import ArtifactError
 
@@ -33,34 +32,6 @@ log = logging.getLogger(__name__)
 
 MANIFEST = "manifest.json"
 RECORDED_PACKAGES = ("fac-lab", "numpy", "torch", "transformers", "sae-lens", "peft", "scikit-learn")
-
-
-def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` fill a temporary file beside `path`, sync it, and rename it to `path`.
-
-    Readers see the old file or the whole new one. A full disk or a read-only folder becomes an ArtifactError
-    that says what to do; any other error of `write` passes through. The temporary file is gone in every case.
-    It keeps the suffix of `path`, because some writers choose a format by it or add it.
-    """
-    path = Path(path)
-    temporary = path.with_name(f".{path.stem}.{secrets.token_hex(4)}{path.suffix}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write(temporary)
-        _sync(temporary)
-        temporary.replace(path)
-        _sync(path.parent)
-    except Exception as error:
-        reason = _disk_trouble(error, path)
-        if reason is None:
-            raise
-        raise ArtifactError(reason) from error
-    finally:
-        # Nothing is there after the rename, nor where the folder could not be made.
-        try:
-            temporary.unlink(missing_ok=True)
-        except OSError:
-            log.warning("could not remove %s", temporary)
 
 
 class Artifact:
@@ -187,7 +158,7 @@ class Artifact:
                 lock.acquire()
             holder_path.write_text(f"process {os.getpid()} on {socket.gethostname()}", encoding="utf-8")
         except OSError as error:
-            raise ArtifactError(_disk_trouble(error, lock_path) or f"cannot lock {lock_path}: {error}") from error
+            raise ArtifactError(disk_trouble(error, lock_path) or f"cannot lock {lock_path}: {error}") from error
         try:
             yield
         finally:
@@ -217,6 +188,10 @@ class Store:
         Raise `version` when the step's code changes what it writes. `made_by` takes whatever `digest` takes.
         """
         return Artifact(self.root, step, version=version, made_by=made_by)
+
+    def clear_temporaries(self) -> None:
+        """Remove what killed processes left half-written."""
+        clear_temporaries(self.root)
 
     def finished(self, step: str) -> list[Artifact]:
         """Every finished artifact of a step, oldest first; a manifest that cannot be read is left out, with a warning.
@@ -275,29 +250,3 @@ def _holder(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except OSError:  # released in this moment, or about to be written
         return "another process"
-
-
-def _sync(path: Path) -> None:
-    """Push a file, or a folder's list of names, to the disk: a rename must not outrun the content."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _disk_trouble(error: BaseException, path: Path) -> str | None:
-    """What to do about a full or read-only disk; None for any other error."""
-    number = error.errno if isinstance(error, OSError) else None
-    # safetensors and torch wrap the system's error in their own and keep only its words.
-    said = str(error)
-    if number in (ENOSPC, EDQUOT) or "No space left on device" in said:
-        return (
-            f"the disk is full: {path} was not written; free some space or choose another folder, then run "
-            "again: what was finished is kept"
-        )
-    if number in (EROFS, EACCES, EPERM) or "Read-only file system" in said or "Permission denied" in said:
-        return f"{path} may not be written ({said}); choose another folder, with --out or FAC_LAB_HOME"
-    if isinstance(error, NotADirectoryError | FileExistsError):
-        return f"{path} cannot be written: a file is where its folder should be ({said}); choose another folder"
-    return None

@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from fac_lab import __version__, cli
+from fac_lab.commands import audit
 from fac_lab.errors import SettingsError
 from fac_lab.plain import build
 from fac_lab.profile import CoverageRule, ModelSettings, Profile, SaeSettings, load_profile
@@ -15,7 +16,7 @@ AUDIT = ["audit", "mine.csv", "--anchor", "wide.csv"]
 
 
 def audit_profile(*options: str) -> Profile:
-    return cli.audit_profile(cli._parser().parse_args([*AUDIT, *options]))
+    return audit.audit_profile(cli._parser().parse_args([*AUDIT, *options]))
 
 
 def test_version_and_help(capsys):

@@ -14,9 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fac_lab.atomic import write_atomic
 from fac_lab.errors import ArtifactError
 from fac_lab.profile import CoverageRule
-from fac_lab.store import MANIFEST, Store, digest, write_atomic
+from fac_lab.store import MANIFEST, Store, digest
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fac_lab.store import write_atomic
+from fac_lab.atomic import write_atomic
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 """A text that begins with one of these could be run by a spreadsheet."""

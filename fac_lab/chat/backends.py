@@ -10,8 +10,10 @@ import os
 import random
 import threading
 import time
+import weakref
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import replace
 from typing import Any
 
 import httpx2
@@ -19,11 +21,14 @@ import openai
 
 from fac_lab.chat.client import ChatReply, ChatRequest
 from fac_lab.chat.rotation import Address, Rotation
+from fac_lab.chat.transport import AnswerRefused, bounded_client
 from fac_lab.errors import ChatError
 from fac_lab.profile import ChatSettings, is_loopback
 
 LONGEST_WAIT = 120.0
 """Seconds; a server that asks for a longer pause gets a failed reply, to be replayed later."""
+NO_KEY = "EMPTY"
+"""What servers on this machine are sent, which ask for none."""
 
 
 class _Failure(Exception):
@@ -72,7 +77,7 @@ class EndpointBackend:
         model: str,
         *,
         base_url: str | Sequence[str] | None = None,
-        api_key: str = "EMPTY",
+        api_key: str = NO_KEY,
         concurrency: int = 8,
         timeout: float = 60.0,
         retries: int = 5,
@@ -86,8 +91,15 @@ class EndpointBackend:
         self.rest = rest
         self._key = api_key
         urls = [base_url] if base_url is None or isinstance(base_url, str) else base_url
-        clients = [openai.OpenAI(api_key=api_key, base_url=url, timeout=timeout, max_retries=0) for url in urls]
+        clients = [
+            openai.OpenAI(
+                api_key=api_key, base_url=url, timeout=timeout, max_retries=0, http_client=bounded_client(timeout)
+            )
+            for url in urls
+        ]
         self._rotation = Rotation([Address(client) for client in clients])
+        # The library closes only connections of its own making.
+        weakref.finalize(self, _close, clients)
 
     @classmethod
     def from_settings(cls, settings: ChatSettings) -> "EndpointBackend":
@@ -102,7 +114,7 @@ class EndpointBackend:
         return cls(
             settings.model,
             base_url=settings.base_url,
-            api_key=key or "EMPTY",
+            api_key=key or NO_KEY,
             concurrency=settings.concurrency,
             timeout=settings.timeout,
             retries=settings.retries,
@@ -146,8 +158,8 @@ class EndpointBackend:
                 self._rotation.release(address, answered=reply is not None)
             if reply is not None:
                 stop.answers += 1
-                return reply
-            reason = failure.reason.replace(self._key, "(key)")
+                return replace(reply, text=self._masked(reply.text))
+            reason = self._masked(failure.reason)
             if failure.down:
                 self._rotation.rest(address, failure.wait or self.rest, reason)
             tried.add(address)
@@ -161,6 +173,10 @@ class EndpointBackend:
         if failure.hopeless and stop.answers == answered_before:
             stop.set(reason)
         return ChatReply.failed(request, f"{reason} ({attempt} attempts)" if attempt > 1 else reason)
+
+    def _masked(self, text: str) -> str:
+        """A server knows the key, and might say it where it would be kept."""
+        return text if self._key == NO_KEY else text.replace(self._key, "(key)")
 
     def _attempt(self, request: ChatRequest, address: Address) -> ChatReply:
         """One HTTP call. Raises _Failure."""
@@ -179,10 +195,12 @@ class EndpointBackend:
                 seed=request.seed,
                 **extra,
             )
-            body = response.http_response.text
+            body = response.http_response.content
         except openai.APITimeoutError as error:
             raise _Failure(f"{url} did not answer in time", retry=True, down=True) from error
         except openai.APIConnectionError as error:
+            if isinstance(error.__cause__, AnswerRefused):
+                raise _Failure(f"the answer of {url} was broken off: {error.__cause__}") from error
             if not isinstance(error.__cause__, httpx2.ConnectError):
                 raise _Failure(f"{url} broke the connection ({error.__cause__})", retry=True, down=True) from error
             reason = f"{url} cannot be reached ({error.__cause__}): is the server running?"
@@ -200,6 +218,9 @@ class EndpointBackend:
             return _Failure(f"{reason}: HTTP 404, {said}", hopeless=True)
         if error.code == "insufficient_quota":
             return _Failure(f"the account behind {url} has no credit left: {said}", hopeless=True)
+        if 300 <= status < 400:
+            reason = f"{url} sends elsewhere (HTTP {status}): name the address itself as base_url"
+            return _Failure(reason)
         wait = _retry_after(error.response.headers.get("retry-after"))
         if wait > LONGEST_WAIT:
             reason = f"{url} asks to wait {wait:.0f} s (HTTP {status}): replay the failures later"
@@ -208,6 +229,11 @@ class EndpointBackend:
         # A 500 may be the request's own fault, and a 429 without a time is over soon.
         down = status in (502, 503, 504) or (status == 429 and wait > 0)
         return _Failure(f"{url} answered HTTP {status}: {said}", retry=retry, wait=wait, down=down)
+
+
+def _close(clients: Sequence[openai.OpenAI]) -> None:
+    for client in clients:
+        client.close()
 
 
 class _Stop:
@@ -228,11 +254,14 @@ class _Stop:
         self._event.wait(seconds)
 
 
-def _read(body: str, request: ChatRequest, url: str) -> ChatReply:
+def _read(content: bytes, request: ChatRequest, url: str) -> ChatReply:
     """The reply in a response's body; raises _Failure where the protocol is not kept."""
+    body = content.decode("utf-8", errors="replace")
     try:
-        answer = json.loads(body)
-    except ValueError:
+        answer = json.loads(content.decode("utf-8"))
+    except UnicodeDecodeError:
+        raise _Failure(f"{url} answered something that is not UTF-8: {_shorten(body)!r}") from None
+    except (ValueError, RecursionError):
         raise _Failure(f"{url} answered something that is not JSON: {_shorten(body)!r}") from None
     try:
         choice = answer["choices"][0]
@@ -243,7 +272,8 @@ def _read(body: str, request: ChatRequest, url: str) -> ChatReply:
         raise _Failure(f"{url} gave no text (finish reason {finish!r})", elsewhere=False)
     usage = answer.get("usage") or {}
     counts = [usage.get(name) if isinstance(usage, dict) else None for name in ("prompt_tokens", "completion_tokens")]
-    spent = [count if isinstance(count, int) else 0 for count in counts]
+    # A negative count would give back what a budget has spent.
+    spent = [count if type(count) is int and count > 0 else 0 for count in counts]
     return ChatReply(request, text, finish, prompt_tokens=spent[0], completion_tokens=spent[1])
 
 

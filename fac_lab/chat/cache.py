@@ -12,9 +12,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from fac_lab.atomic import write_atomic
 from fac_lab.digests import canonical, digest
 from fac_lab.errors import ArtifactError
-from fac_lab.store import write_atomic
 
 log = logging.getLogger(__name__)
 

@@ -125,7 +125,7 @@ class ChatClient:
 
         def keep(i: int, reply: ChatReply) -> None:
             replies[keys[i]] = reply
-            self.tokens_spent += reply.prompt_tokens + reply.completion_tokens
+            self.tokens_spent += _spent(reply)
             if reply.ok and self.cache:
                 self.cache.put(questions[i], _answer(reply))
             elif not reply.ok and self.failures:
@@ -255,6 +255,13 @@ def open_client(settings: ChatSettings, cache_dir: str | Path | None, *, progres
 def _worst_case(request: ChatRequest) -> int:
     """Tokens a request can cost: no tokenizer in use makes more tokens than there are bytes."""
     return request.max_tokens + sum(len(turn["content"].encode(errors="replace")) for turn in request.messages)
+
+
+def _spent(reply: ChatReply) -> int:
+    """Tokens of a reply; where a server does not count them they are taken for as many as they could be, since a
+    budget that nothing fills is none."""
+    counted = reply.prompt_tokens + reply.completion_tokens
+    return counted if counted or not reply.ok else _worst_case(reply.request)
 
 
 def _answer(reply: ChatReply) -> dict[str, Any]:

@@ -28,10 +28,10 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 from tqdm.auto import tqdm
 
 import fac_lab
+from fac_lab.atomic import write_atomic
 from fac_lab.digests import digest
 from fac_lab.errors import ArtifactError, FacLabError, SettingsError
 from fac_lab.profile import load_profile, project_root
-from fac_lab.store import write_atomic
 
 log = logging.getLogger(__name__)
 

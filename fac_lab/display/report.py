@@ -18,9 +18,9 @@ import plotly.io as pio
 from markupsafe import Markup
 
 from fac_lab import __version__
+from fac_lab.atomic import write_atomic
 from fac_lab.display.tables import to_html
 from fac_lab.display.theme import untitled
-from fac_lab.store import write_atomic
 
 if TYPE_CHECKING:
     from fac_lab.features.spans import Span
@@ -129,9 +129,9 @@ def write_report(path: Path, title: str, sections: Sequence[Section], *, lead: s
     numbers = count()
 
     def plot(figure: go.Figure) -> Markup:
-        first = next(numbers) == 0
-        config = {"displaylogo": False, "responsive": True}
-        return Markup(pio.to_html(untitled(figure), full_html=False, include_plotlyjs=first, config=config))
+        number = next(numbers)
+        settings = {"full_html": False, "include_plotlyjs": number == 0, "div_id": f"figure-{number}"}
+        return Markup(pio.to_html(untitled(figure), config={"displaylogo": False, "responsive": True}, **settings))
 
     template = _environment().get_template(TEMPLATE)
     page = template.render(title=title, lead=lead, sections=sections, plot=plot, version=__version__)

@@ -19,11 +19,11 @@ import plotly.graph_objects as go
 import plotly.io as pio
 from plotly.offline import get_plotlyjs
 
+from fac_lab.atomic import write_atomic
 from fac_lab.digests import digest
 from fac_lab.display.theme import HEIGHT
 from fac_lab.errors import SettingsError
 from fac_lab.profile import load_profile, project_root
-from fac_lab.store import write_atomic
 
 log = logging.getLogger(__name__)
 

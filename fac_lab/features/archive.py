@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
+from fac_lab.atomic import write_atomic
 from fac_lab.collect_protocol import PAPER
 from fac_lab.errors import ArtifactError
 from fac_lab.features.spans import SpanTable
 from fac_lab.features.stats import FeatureStats
-from fac_lab.store import write_atomic
 
 FORMAT = 1
 SUMMARY = "stats.json"

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import torch
 
+from fac_lab.atomic import write_atomic
 from fac_lab.errors import ArtifactError
-from fac_lab.store import write_atomic
 
 log = logging.getLogger(__name__)
 

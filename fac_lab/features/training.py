@@ -24,6 +24,7 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
+from fac_lab.atomic import write_atomic
 from fac_lab.digests import canonical, digest
 from fac_lab.features.checkpoint import (
     CHECKPOINT,
@@ -39,7 +40,6 @@ from fac_lab.features.subject import Subject
 from fac_lab.features.trainee import fold_scale, k_at, new_trainee, place_features
 from fac_lab.features.vectors import vector_rounds
 from fac_lab.profile import SaeSettings, SaeTrainingSettings
-from fac_lab.store import write_atomic
 
 if TYPE_CHECKING:
     from fac_lab.corpora import Corpus

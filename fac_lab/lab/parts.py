@@ -24,6 +24,7 @@ class Parts:
     def __init__(self, profile: Profile, out: str | Path) -> None:
         self.profile = profile
         self.store = Store(out)
+        self.store.clear_temporaries()
 
     @classmethod
     def open(cls, profile: str | Path | Profile | None = None, *, out: str | Path | None = None) -> Self:

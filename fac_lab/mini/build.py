@@ -22,6 +22,7 @@ from safetensors.torch import load_file, save_file
 
 import fac_lab
 from fac_lab import annotation, synthesis
+from fac_lab.atomic import write_atomic
 from fac_lab.chat.client import ChatClient
 from fac_lab.chat.local import LocalBackend
 from fac_lab.corpora import Corpus, Row
@@ -34,7 +35,6 @@ from fac_lab.features.training import train_sae
 from fac_lab.mini.skills import evaluate_skills, unprompted
 from fac_lab.mini.training import RECIPES, loss_and_entropy, save_model, train_model, train_tokenizer
 from fac_lab.profile import CollectSettings, ModelSettings, SaeSettings, SaeTrainingSettings, project_root
-from fac_lab.store import write_atomic
 from fac_lab.studies.dictionary import concept_f1
 from fac_lab.world import concepts, queries
 

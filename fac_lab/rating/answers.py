@@ -18,12 +18,12 @@ from typing import NamedTuple
 
 import filelock
 
+from fac_lab.atomic import write_atomic
 from fac_lab.digests import digest
 from fac_lab.errors import ArtifactError, DataError
 from fac_lab.rating.lines import Answer, read_answers, write_rows
 from fac_lab.rating.sheet import Key, Sheet, rater_id
 from fac_lab.rows import Rejection
-from fac_lab.store import write_atomic
 from fac_lab.tabular import Unreadable
 
 log = logging.getLogger(__name__)

@@ -15,11 +15,11 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from fac_lab.atomic import write_atomic
 from fac_lab.digests import digest
 from fac_lab.errors import ArtifactError, DataError, SettingsError
 from fac_lab.features.spans import Span
 from fac_lab.plain import nearest
-from fac_lab.store import write_atomic
 
 SHOWN_SPANS = 10
 """Spans per feature, as in the paper's protocol."""

@@ -7,8 +7,8 @@ import urllib.request
 from pathlib import Path
 from typing import NamedTuple
 
+from fac_lab.atomic import write_atomic
 from fac_lab.errors import DataError
-from fac_lab.store import write_atomic
 
 log = logging.getLogger(__name__)
 

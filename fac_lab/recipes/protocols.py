@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from fac_lab.atomic import write_atomic
 from fac_lab.errors import SettingsError
 from fac_lab.plain import nearest
 from fac_lab.recipes.catalogue import Catalogue, Recipe, catalogue
-from fac_lab.store import write_atomic
 
 log = logging.getLogger(__name__)
 

@@ -14,11 +14,12 @@ from typing import Any
 
 import pandas as pd
 
+from fac_lab.atomic import write_atomic
 from fac_lab.digests import digest
 from fac_lab.errors import ArtifactError
 from fac_lab.lab import Lab
 from fac_lab.profile import as_dict, project_root
-from fac_lab.store import package_versions, write_atomic
+from fac_lab.store import package_versions
 from fac_lab.studies import amounts, label_noise, label_ways, steps, switches
 from fac_lab.studies.baselines import baseline_study
 from fac_lab.studies.correlation import SETS, correlation_study
@@ -27,6 +28,7 @@ from fac_lab.studies.instruction import instruction_study, sizes_study
 from fac_lab.studies.labels import label_study
 from fac_lab.studies.length_control import lc_check
 from fac_lab.studies.missing import recovery_study
+from fac_lab.studies.numerics import numerics_study
 from fac_lab.studies.scrutiny import scrutiny_study
 from fac_lab.studies.selection import selection_study
 from fac_lab.studies.selection_real import real_selection_study
@@ -60,6 +62,7 @@ RESULTS: dict[str, Callable[[Lab], pd.DataFrame]] = {
     "label_noise": _on_anchor(label_noise.noise_study, at_most=3),
     "correlation": correlation_study,
     "scrutiny": lambda lab: scrutiny_study(lab, correlation_study(lab), sets=SETS),
+    "numerics": numerics_study,
     "selection": _on_anchor(selection_study),
     "selection_real": real_selection_study,
     "steps": _on_anchor(steps.steps_study, at_most=3),

@@ -1,0 +1,101 @@
+"""Killed at random moments and started again, a run ends in what it would have ended in, and pays nothing twice."""
+
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from fac_lab.store import MANIFEST
+from fac_lab.world import queries
+
+DRIVER = Path(__file__).with_name("killing.py")
+ENVIRONMENT = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "FAC_LAB_PROFILE": "smoke"}
+WHEN = ("created", "seconds", "made")
+"""What a manifest says of the moment of its making."""
+
+
+def contents(folder: Path) -> dict[str, object]:
+    """Every file by its path: bytes, of manifests all but the time; locks are no content."""
+    found: dict[str, object] = {}
+    for path in sorted(folder.rglob("*")):
+        if not path.is_file() or path.suffix in (".lock", ".holder"):
+            continue
+        name = path.relative_to(folder).as_posix()
+        if path.name == MANIFEST:
+            found[name] = {key: value for key, value in json.loads(path.read_text()).items() if key not in WHEN}
+        else:
+            found[name] = path.read_bytes()
+    return found
+
+
+def driven(
+    folder: Path, command: list[str], *, kills: int, longest: float = 0.0, seed: int = 0, out: Path | None = None
+) -> float:
+    """Run a command, with "OUT" for its folder (`folder`/run unless named); seconds of its last run."""
+    out = out or folder / "run"
+    folder.mkdir()
+    made = [str(out) if word == "OUT" else word for word in command]
+    arguments = [str(out), str(folder / "paid"), str(kills), str(longest), str(seed), *made]
+    done = subprocess.run(
+        [sys.executable, str(DRIVER), *arguments], env=ENVIRONMENT, capture_output=True, text=True, timeout=3600
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return float(done.stdout.split()[-1])
+
+
+def check(tmp_path: Path, command: list[str], *, kills: int, pays: bool = True) -> None:
+    seconds = driven(tmp_path / "whole", command, kills=0)
+    driven(tmp_path / "killed", command, kills=kills, longest=seconds, seed=kills)
+    whole, after = (contents(tmp_path / name / "run") for name in ("whole", "killed"))
+    assert whole and sorted(whole) == sorted(after), "the same files, and none that was half-written"
+    assert [name for name in whole if whole[name] != after[name]] == []
+    if pays:
+        paid = Counter((tmp_path / "killed" / "paid").read_text().split())
+        assert paid and set(paid.values()) == {1}, "an answer that was kept is never asked for again"
+
+
+@pytest.fixture
+def files(tmp_path) -> tuple[str, str]:
+    """A small data set, and a wider anchor."""
+    found = []
+    for name, n in (("mine", 60), ("anchor", 240)):
+        path = tmp_path / f"{name}.jsonl"
+        rows = [json.dumps({"text": text}) for _, text in queries(n, seed=n)]
+        path.write_text("\n".join(rows) + "\n", encoding="utf-8")
+        found.append(str(path))
+    return found[0], found[1]
+
+
+@pytest.mark.parametrize("kills", [3, pytest.param(25, marks=pytest.mark.slow)])
+def test_an_audit(tmp_path, files, kills):
+    check(tmp_path, ["-q", "audit", files[0], "--anchor", files[1], "--out", "OUT"], kills=kills, pays=False)
+
+
+@pytest.mark.slow
+def test_the_demo(tmp_path):
+    check(tmp_path, ["-q", "demo", "--out", "OUT"], kills=25)
+
+
+@pytest.mark.slow
+def test_the_training_of_an_sae(tmp_path, files):
+    settings = tmp_path / "profile.yaml"
+    sae = f"{{source: folder, path: {tmp_path / 'SAE'}}}"
+    settings.write_text(f"extends: smoke\nsae: {sae}\n", encoding="utf-8")
+    # The SAE's folder is a setting, so that both runs write to one place, one after the other.
+    command, place, kept = ["-q", "sae", files[1], "--profile", str(settings)], tmp_path / "SAE", {}
+    seconds = driven(tmp_path / "whole", command, kills=0, out=place)
+    kept["whole"] = contents(place)
+    place.rename(tmp_path / "SAE-whole")
+    driven(tmp_path / "killed", command, kills=25, longest=seconds, seed=1, out=place)
+    kept["killed"] = contents(place)
+    assert kept["whole"] and kept["whole"] == kept["killed"]
+
+
+@pytest.mark.slow
+def test_the_main_table(tmp_path):
+    command = ["-m", "fac_lab.studies.main_table", "--only", "toxicity", "--only", "FAC Synthesis", "--runs", "OUT"]
+    check(tmp_path, command, kills=25)

@@ -27,7 +27,9 @@ from fac_lab.studies import amounts, label_noise, label_ways, matches, shared_fe
 from fac_lab.studies.baselines import baseline_study
 from fac_lab.studies.correlation import SETS, correlation_study
 from fac_lab.studies.generators import generator_study
+from fac_lab.studies.instruction import instruction_study, sizes_study
 from fac_lab.studies.labels import label_study
+from fac_lab.studies.length_control import lc_check
 from fac_lab.studies.missing import recovery_study
 from fac_lab.studies.numerics import numerics_study
 from fac_lab.studies.protocols import protocols_study
@@ -107,6 +109,9 @@ RESULTS: dict[str, Callable[[Lab], pd.DataFrame]] = {
     "threshold_sweep": _on_anchor(threshold_study, at_most=2),
     "sae_sensitivity": lambda lab: sae_study(lab, sets=range(lab.profile.study.held_out_sets)[:2]),
     "layer_sweep": lambda lab: layer_study(lab, sets=range(lab.profile.study.held_out_sets)[:2]),
+    "instruction": _on_anchor(instruction_study, at_most=2),
+    "instruction_sizes": _on_anchor(sizes_study, at_most=2),
+    "lc_check": lc_check,
 }
 WITHOUT_SAE = ("toxicity_real",)
 """Results that read no features; their profile need not have an SAE yet."""

@@ -21,9 +21,17 @@ from fac_lab.errors import ArtifactError
 from fac_lab.lab import Lab
 from fac_lab.profile import as_dict, project_root
 from fac_lab.store import package_versions
-from fac_lab.studies import amounts, detection, label_noise, label_ways, steps, switches
-from fac_lab.store import package_versions, write_atomic
-from fac_lab.studies import amounts, label_noise, label_ways, matches, shared_features, steps, switches, transfer
+from fac_lab.studies import (
+    amounts,
+    detection,
+    label_noise,
+    label_ways,
+    matches,
+    shared_features,
+    steps,
+    switches,
+    transfer,
+)
 from fac_lab.studies.baselines import baseline_study
 from fac_lab.studies.correlation import SETS, correlation_study
 from fac_lab.studies.generators import generator_study
@@ -33,20 +41,16 @@ from fac_lab.studies.length_control import lc_check
 from fac_lab.studies.missing import recovery_study
 from fac_lab.studies.numerics import numerics_study
 from fac_lab.studies.protocols import protocols_study
-from fac_lab.studies.scrutiny import scrutiny_study
-from fac_lab.studies.selection import selection_study
-from fac_lab.studies.selection_real import real_selection_study
-from fac_lab.studies.theory import theory_study
-from fac_lab.studies.toxicity import compare_arms
-from fac_lab.studies.toxicity_real import real_detection_study
-from fac_lab.studies.training_scale import training_scale_study
 from fac_lab.studies.representation import representation_study
 from fac_lab.studies.sae_sensitivity import layer_study, sae_study
 from fac_lab.studies.scrutiny import scrutiny_study
 from fac_lab.studies.selection import selection_study
 from fac_lab.studies.selection_real import real_selection_study
+from fac_lab.studies.theory import theory_study
 from fac_lab.studies.threshold_sweep import threshold_study
 from fac_lab.studies.toxicity import compare_arms
+from fac_lab.studies.toxicity_real import real_detection_study
+from fac_lab.studies.training_scale import training_scale_study
 from fac_lab.studies.variants import variants_study
 
 log = logging.getLogger(__name__)

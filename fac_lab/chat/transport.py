@@ -1,5 +1,6 @@
 """HTTP that no server can abuse: answers are bounded in size and time, and nobody is sent elsewhere."""
 
+import logging
 import time
 from collections.abc import Iterator
 
@@ -8,6 +9,10 @@ import openai
 
 MOST_BYTES = 2_000_000
 """Bytes of an answer, after decompression; the longest that anything here asks for has some ten thousand."""
+
+
+# Its debug lines hold headers as they come, and a server may send the key back in one.
+logging.getLogger("httpcore2").setLevel(logging.INFO)
 
 
 class AnswerRefused(httpx2.ReadError):

@@ -23,7 +23,7 @@ from fac_lab.corpora import Corpus, Row
 from fac_lab.coverage import Coverage, cover
 from fac_lab.features.stats import FeatureStats
 from fac_lab.lab import Lab
-from fac_lab.profile import DetectorSettings
+from fac_lab.settings import DetectorSettings
 from fac_lab.studies.missing import world_corpus
 from fac_lab.world import Concept, concepts, hold_out, queries, recognise
 
@@ -49,13 +49,17 @@ class Gap(NamedTuple):
         return self.labels.set_index("feature", drop=False).loc[self.coverage.missing]
 
 
+def lacking_seed(lab: Lab, *, held_out_set: int) -> tuple[tuple[Concept, ...], Corpus]:
+    """A random share of the harmful concepts, and a seed that lacks them."""
+    n_harmful = sum(concept.harmful for concept in concepts())
+    held_out = hold_out(round(lab.profile.study.held_out_share * n_harmful), seed=held_out_set, harmful=True)
+    n = lab.profile.corpora["seed"].n
+    return held_out, world_corpus("seed", n, seed=1000 + held_out_set, without=held_out)
+
+
 def harmful_gap(lab: Lab, anchor: FeatureStats, *, held_out_set: int) -> Gap:
     """A seed that lacks a random share of the harmful concepts, measured against the anchor."""
-    study = lab.profile.study
-    n_harmful = sum(concept.harmful for concept in concepts())
-    held_out = hold_out(round(study.held_out_share * n_harmful), seed=held_out_set, harmful=True)
-    settings = lab.profile.corpora["seed"]
-    seed = world_corpus("seed", settings.n, seed=1000 + held_out_set, without=held_out)
+    held_out, seed = lacking_seed(lab, held_out_set=held_out_set)
     everything = cover(anchor, lab.stats(seed), lab.profile.rule)
     labels = lab.annotate(anchor, np.flatnonzero(everything.anchor_support))
     relevant = np.zeros(len(everything.relevant), dtype=bool)

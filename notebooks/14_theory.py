@@ -40,6 +40,7 @@ from fac_lab.display.tables import paper_table, to_html
 from fac_lab.errors import ArtifactError
 from fac_lab.lab import Lab
 from fac_lab.studies import theory
+from fac_lab.studies.coverage_grid import above
 from fac_lab.studies.missing import world_corpus
 from fac_lab.studies.results import read_result
 from fac_lab.world import concepts
@@ -355,21 +356,24 @@ if rows is not None:
     over_all = shown.rank_correlations(points.assign(n=0), ["tv", "bound"], outcomes=["risk", "error"]).set_index(
         "term"
     )
-    largest = found[found.n == found.n.max()].set_index("term")
-    display(
-        Markdown(
-            f"At n = {found.n.max():,} the exact distance goes with the risk at **{largest.risk['tv']:+.2f}** and the "
-            f"surrogate at **{largest.risk['surrogate']:+.2f}** ({largest.points['tv']:.0f} points of "
-            f"{rows.held_out_set.nunique()} sets). Over all sizes together: bound with R − R̂_gen "
-            f"{over_all.error['bound']:+.2f}, exact distance with R {over_all.risk['tv']:+.2f} "
-            f"({over_all.points['tv']:.0f} points): a distance between *distributions* knows nothing of n."
-        )
+    at = {n: found[found.n == n].set_index("term") for n in (found.n.min(), found.n.max())}
+    said = [
+        f"- n = {n:,}: the exact distance goes with the risk at **{one.risk['tv']:+.2f}**, the surrogate at "
+        f"**{one.risk['surrogate']:+.2f}** ({one.points['tv']:.0f} points of {rows.held_out_set.nunique()} sets)."
+        for n, one in at.items()
+    ]
+    said.append(
+        f"- All sizes together ({over_all.points['tv']:.0f} points): the bound with R − R̂_gen "
+        f"{over_all.error['bound']:+.2f}, the exact distance with R {over_all.risk['tv']:+.2f}: a distance between "
+        "*distributions* knows nothing of n."
     )
+    display(Markdown("\n".join(said)))
 
 # %% [markdown]
 # Read the rows of one size against each other: there only coverage differs. The surrogate is computed from the training
 # rows themselves, and a small training set misses many features of concepts that it was *drawn to contain*; so its
-# level mixes two things, what the distribution lacks and what n rows happen to show.
+# level mixes two things, what the distribution lacks and what n rows happen to show. And where n is small the sampling
+# term is most of the error: then coverage is not what holds a detector back, and no distance can follow its risk.
 
 # %% [markdown]
 # ## 7 The sampling term
@@ -545,7 +549,7 @@ try:
     n = min(1500, anchor.n_samples)
     q_rows = [row for row, _ in zip(seed_corpus, range(n), strict=False)]
     q_stats = lab.stats(Corpus.from_rows("first of the seed", q_rows), keep_matrix=True)
-    p, q = (theory._active(one.matrix[:n], coverage.delta).toarray() > 0 for one in (anchor, q_stats))
+    p, q = (above(one.matrix[:n], coverage.delta).toarray() > 0 for one in (anchor, q_stats))
     half = n // 2
     event = my_event(p[:half], q[:half])
     mine = event(p[half:]).mean() - event(q[half:]).mean()

@@ -301,7 +301,7 @@ try:
     if arms is not None:
         n = arms.held_out_set.nunique()
         wins = paired_differences(arms, "plain").set_index("arm").better
-        print(f"exercise 2: right; with {n} sets an arm needs {sets_needed(n)} wins over plain; they have {dict(wins)}")
+        print(f"exercise 2: right; with {n} sets an arm needs {sets_needed(n)} wins over plain; they have {wins.to_dict()}")
 except NotImplementedError:
     print("exercise 2: write sets_needed in the cell above, then run this one again")
 

@@ -372,7 +372,7 @@ class DetectorSettings:
     """Fine-tuning of the toxicity detector."""
 
     mode: str
-    """"lora" (adapters and head) or "head" (head only)."""
+    """"lora" (adapters and head), "head" (head only) or "full" (all weights)."""
     epochs: float
     """Passes over the training rows."""
     lr: float
@@ -393,12 +393,16 @@ class DetectorSettings:
     """How the rate falls: "linear" or "cosine"."""
     warm_up: float = field(default=0.0, metadata=LATER)
     """Share of the steps over which the rate rises."""
+    reads: str = field(default="talk", metadata=LATER)
+    """How a reward model reads a reply: "talk" (the user's turn and the assistant's) or "message" (both as one message
+    of the user, to which the model is about to answer)."""
 
     def __post_init__(self):
+        _one_of("detector.reads", self.reads, ("talk", "message"))
         _one_of("detector.schedule", self.schedule, ("linear", "cosine"))
         _require(0 <= self.warm_up < 1, f"detector.warm_up is {self.warm_up}; it has to be in [0, 1)")
         _at_least("detector.weight_decay", self.weight_decay, 0)
-        _one_of("detector.mode", self.mode, ("lora", "head"))
+        _one_of("detector.mode", self.mode, ("lora", "head", "full"))
         _require(self.epochs > 0, f"detector.epochs is {self.epochs}; it has to be positive")
         _require(self.lr > 0, f"detector.lr is {self.lr}; it has to be positive")
         for key in ("batch", "r", "alpha", "max_tokens"):

@@ -18,6 +18,8 @@ from fac_lab.profile import SynthesisSettings
 from fac_lab.store import Artifact
 from fac_lab.synthesis.baselines import BASELINES, Tools, text_judge
 from fac_lab.synthesis.chosen import BY_VECTORS, as_samples, choose
+from fac_lab.synthesis.complete import PAIR_VERSION
+from fac_lab.synthesis.formats import PAIR, format_of
 from fac_lab.synthesis.plain import plain
 from fac_lab.synthesis.samples import Sample, kept
 from fac_lab.synthesis.two_step import Brief, synthesise
@@ -81,6 +83,7 @@ class Writing(Labels):
             task=task,
             sae=self.encoder.digest,
             subject=self.subject.digest,
+            **_completion(task),
         )
 
     def select(
@@ -196,6 +199,7 @@ class Writing(Labels):
             settings=settings,
             prompts=prompts,
             subject=self.subject.digest,
+            **_completion(task),
         )
 
     def _written(self, step: str, write: Callable[[], list[Sample]], **made_by: Any) -> pd.DataFrame:
@@ -226,3 +230,8 @@ class Writing(Labels):
             vectors=vectors,
             gradients=gradients if self.subject.has_head else None,
         )
+
+
+def _completion(task: str) -> dict[str, int]:
+    """What the key of a task's samples says of how they were completed."""
+    return {"pair": PAIR_VERSION} if format_of(task) is PAIR else {}

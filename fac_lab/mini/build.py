@@ -82,12 +82,13 @@ def source_digest() -> str:
     code = [*sorted((package / "world").glob("*.py")), *(package / "mini" / f"{name}.py" for name in TRAINING_CODE)]
     return digest(
         [path.read_bytes() for path in texts],
-        [_without_docstrings(path.read_text(encoding="utf-8")) for path in code],
+        [without_docstrings(path.read_text(encoding="utf-8")) for path in code],
         [SAES, LAYER, SAE_QUERIES],
     )
 
 
-def _without_docstrings(code: str) -> str:
+def without_docstrings(code: str) -> str:
+    """A module's syntax tree as text, comments and docstrings left out."""
     tree = ast.parse(code)
     for node in ast.walk(tree):
         if isinstance(getattr(node, "body", None), list):

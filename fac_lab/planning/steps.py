@@ -76,7 +76,7 @@ def _training(
 ) -> Step:
     detector = profile.detector
     what = f"train and score {run.runs} detectors ({detector.mode})"
-    passes = detector.epochs if detector.mode == "lora" else 1
+    passes = 1 if detector.mode == "head" else detector.epochs
     tokens = round(run.runs * (passes * run.rows + run.test_rows) * run.row_tokens)
     if subject is None:
         return Step(what, tokens, None, None)

@@ -132,4 +132,7 @@ def variant(lab: Lab, **changes: Any) -> Lab:
     other.subject, other.sae, other.encoder = lab.subject, lab.sae, lab.encoder
     if "generator" not in changes:
         other.generator = lab.generator
+    for part in ("annotator", "backbone"):
+        if part not in changes and part in vars(lab):
+            setattr(other, part, getattr(lab, part))
     return other

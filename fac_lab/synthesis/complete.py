@@ -1,8 +1,9 @@
 """The rest of a sample's format, made for the samples that are kept.
 
 Large models are asked for an answer to the instruction they wrote. Models of the mini world, which can write a query
-and answer one, get there by three ways: a reply to the query; for a pair, a reply to another query as the worse one
-(its one flaw: it is about something else); for A/B items a fixed frame around the query, from frames.yaml.
+and answer one, get there by three ways: a reply to the query; for a pair, a reply to something fair of the same domain
+as the better one, and help with what was asked as the worse one (`alternatives`); for A/B items a fixed frame around
+the query, from frames.yaml.
 """
 
 import json
@@ -14,27 +15,27 @@ import yaml
 
 from fac_lab.chat.client import ChatRequest
 from fac_lab.prompts import load_prompt
+from fac_lab.synthesis.alternatives import fair_alternatives
 from fac_lab.synthesis.formats import CHOICE, INSTRUCTION, PAIR, QUERY, rest_fault
-from fac_lab.synthesis.samples import Sample, normalise
+from fac_lab.synthesis.samples import Sample
 from fac_lab.synthesis.writer import Messages, Writer
 
 REPLY_TOKENS = 96
 """Longest reply of a mini model; theirs have 20 to 60."""
 ANSWER_TOKENS = 1200
 """Longest answer of a large one: the paper's limit is 600 words."""
+PAIR_VERSION = 2
+"""Code version of how mini models come to a pair; the key of samples has it, for tasks whose format is a pair."""
 
 
 def complete(samples: Sequence[Sample], writer: Writer) -> list[Sample]:
-    """The same samples; kept ones have every part of the format, or are kept no longer and say why.
-
-    The worse reply of a pair answers x-, where the sample was written with one, else what the next kept sample says.
-    """
+    """The same samples; kept ones have every part of the format, or are kept no longer and say why."""
     places = [i for i, sample in enumerate(samples) if sample.kept]
     if writer.form is QUERY or not places:
         return list(samples)
     chosen = [samples[i] for i in places]
     if not writer.style.structured and writer.form is CHOICE:
-        rest = [_framed(sample.text, writer.task) for sample in chosen]
+        rest = [framed(sample.text, writer.task) for sample in chosen]
         failed = [""] * len(chosen)
     else:
         rest, failed = _asked(chosen, writer)
@@ -55,8 +56,10 @@ def _asked(chosen: Sequence[Sample], writer: Writer) -> tuple[list[dict[str, str
     asked: list[tuple[int, str, Messages]] = []
     if not writer.style.structured:
         if writer.form is PAIR:
-            asked += [(i, "chosen", _turn(sample.text)) for i, sample in enumerate(chosen)]
-            asked += [(i, "rejected", _turn(rival)) for i, rival in enumerate(_rivals(chosen)) if rival]
+            queries, seeds = [sample.text for sample in chosen], [sample.seed for sample in chosen]
+            offers = fair_alternatives(queries, writer, seeds)
+            asked += [(i, "chosen", _turn(offer)) for i, offer in enumerate(offers) if offer]
+            asked += [(i, "rejected", _turn(sample.text)) for i, sample in enumerate(chosen) if offers[i]]
         elif writer.form is INSTRUCTION:
             asked += [(i, "answer", _turn(sample.text)) for i, sample in enumerate(chosen)]
     elif writer.form.later:
@@ -72,7 +75,7 @@ def _asked(chosen: Sequence[Sample], writer: Writer) -> tuple[list[dict[str, str
         rest[i][part] = (reply.text or "").strip()
     if not writer.style.structured and writer.form is PAIR:
         failed = [
-            reason or ("" if "rejected" in more else "rejected: no other query to answer")
+            reason or ("" if "chosen" in more else "chosen: nothing fair to offer instead")
             for reason, more in zip(failed, rest, strict=True)
         ]
     return rest, failed
@@ -82,17 +85,8 @@ def _turn(text: str) -> Messages:
     return ({"role": "user", "content": text},)
 
 
-def _rivals(chosen: Sequence[Sample]) -> list[str | None]:
-    """A query that says something else, for each sample."""
-    rivals = []
-    for i, sample in enumerate(chosen):
-        others = (sample.negative, *(other.text for other in (*chosen[i + 1 :], *chosen[:i])))
-        said = normalise(sample.text)
-        rivals.append(next((other for other in others if other and normalise(other) != said), None))
-    return rivals
-
-
-def _framed(query: str, task: str) -> dict[str, str]:
+def framed(query: str, task: str) -> dict[str, str]:
+    """A query as the parts of an A/B item, in the one frame that the mini world has for the task."""
     return {part: frame.replace("{query}", query) for part, frame in _frames()[task].items()}
 
 

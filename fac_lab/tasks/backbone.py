@@ -1,6 +1,7 @@
 """A local model lent to many short fine-tuning runs: loaded once, frozen, its work on texts kept."""
 
 import os
+import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -96,8 +97,17 @@ class Backbone:
         # A text without any token still needs a row.
         return [self._ids[text][:max_tokens] or [self.pad] for text in texts]
 
-    def tokenize_replies(self, talks: Sequence[tuple[str, str]], max_tokens: int) -> list[list[int]]:
-        """Token ids per (prompt, reply), a user's turn and the assistant's, cut on the left: the reply stays."""
+    def tokenize_replies(
+        self, talks: Sequence[tuple[str, str]], max_tokens: int, *, reads: str = "talk"
+    ) -> list[list[int]]:
+        """Token ids per (prompt, reply), cut on the left so that the reply stays.
+
+        "talk" is a user's turn and the assistant's. "message" is both in one turn of the user with the generation
+        prompt behind it: a causal model that never learned to go on after its own turns has nothing to say at the end
+        of a talk, and has to know what a message is about before it answers.
+        """
+        if reads == "message":
+            return [ids[-max_tokens:] for ids in self.tokenize([" ".join(talk) for talk in talks], sys.maxsize)]
         new = list(dict.fromkeys(talk for talk in talks if talk not in self._reply_ids))
         if new:
             if self.tokenizer.chat_template:

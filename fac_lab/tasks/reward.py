@@ -76,11 +76,12 @@ class RewardModel(Adapted):
         return self.logits([*chosen, *rejected]).reshape(2, -1).T.numpy()
 
     def _ids(self, pairs: Sequence[Comparison]) -> tuple[list[list[int]], list[list[int]]]:
-        read, longest = self.backbone.tokenize_replies, self.settings.max_tokens
-        return (
-            read([(pair.prompt, pair.chosen) for pair in pairs], longest),
-            read([(pair.prompt, pair.rejected) for pair in pairs], longest),
+        longest, reads = self.settings.max_tokens, self.settings.reads
+        chosen, rejected = (
+            self.backbone.tokenize_replies(talks, longest, reads=reads)
+            for talks in zip(*(((p.prompt, p.chosen), (p.prompt, p.rejected)) for p in pairs), strict=True)
         )
+        return chosen, rejected
 
     def _pad_pairs(self, items: list[dict]) -> dict[str, torch.Tensor]:
         return self.pad([*(item["chosen"] for item in items), *(item["rejected"] for item in items)])

@@ -300,10 +300,8 @@ try:
     assert sets_needed(5) is None and sets_needed(6) == 6 and sets_needed(9) == 8 and sets_needed(20) == 15
     if arms is not None:
         n = arms.held_out_set.nunique()
-        wins = paired_differences(arms, "plain").set_index("arm").better
-        print(
-            f"exercise 2: right; with {n} sets an arm needs {sets_needed(n)} wins over plain; they have {wins.to_dict()}"
-        )
+        wins = paired_differences(arms, "plain").set_index("arm").better.to_dict()
+        print(f"exercise 2: right; with {n} sets an arm needs {sets_needed(n)} wins over plain; they have {wins}")
 except NotImplementedError:
     print("exercise 2: write sets_needed in the cell above, then run this one again")
 

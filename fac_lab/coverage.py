@@ -19,7 +19,7 @@ from fac_lab.digests import digest
 from fac_lab.errors import SettingsError
 from fac_lab.features.archive import read_json, read_npz, reading, write_json, write_npz
 from fac_lab.features.stats import FeatureStats, require_alike, snap
-from fac_lab.profile import CoverageRule
+from fac_lab.settings import CoverageRule
 from fac_lab.support import expected_missing, minimum_support
 
 if TYPE_CHECKING:

@@ -34,7 +34,8 @@ from fac_lab.features.subject import Subject
 from fac_lab.features.training import train_sae
 from fac_lab.mini.skills import evaluate_skills, unprompted
 from fac_lab.mini.training import RECIPES, loss_and_entropy, save_model, train_model, train_tokenizer
-from fac_lab.profile import CollectSettings, ModelSettings, SaeSettings, SaeTrainingSettings, project_root
+from fac_lab.profile import project_root
+from fac_lab.settings import CollectSettings, ModelSettings, SaeSettings, SaeTrainingSettings
 from fac_lab.studies.dictionary import concept_f1
 from fac_lab.world import concepts, queries
 

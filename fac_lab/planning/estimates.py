@@ -8,7 +8,7 @@ weights get no gradient of their own: 4 N in all. Attention adds 4 x tokens x wi
 from typing import NamedTuple
 
 from fac_lab.planning.facts import BYTES, FLOAT32, ModelFacts
-from fac_lab.profile import DetectorSettings
+from fac_lab.settings import DetectorSettings
 
 GB = 1e9
 FORMULAS = (

@@ -7,7 +7,8 @@ from fac_lab.planning.assumptions import Assumptions
 from fac_lab.planning.estimates import GB, Device
 from fac_lab.planning.facts import ModelFacts, model_facts, sae_facts
 from fac_lab.planning.workload import Calls, Reading, Training, Workload
-from fac_lab.profile import ChatSettings, Profile
+from fac_lab.profile import Profile
+from fac_lab.settings import ChatSettings
 
 
 class Step(NamedTuple):

@@ -17,7 +17,7 @@ from fac_lab.corpora import Row
 from fac_lab.coverage import Coverage, cover
 from fac_lab.features.stats import FeatureStats
 from fac_lab.lab import Lab
-from fac_lab.profile import CoverageRule
+from fac_lab.settings import CoverageRule
 from fac_lab.studies.missing import world_corpus
 from fac_lab.studies.toxicity import Gap, detector_auprc, harmful_gap, starting_rows, test_rows
 from fac_lab.synthesis.samples import SOUND

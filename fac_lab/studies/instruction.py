@@ -26,7 +26,8 @@ from fac_lab.errors import DataError
 from fac_lab.features.stats import FeatureStats
 from fac_lab.lab import Lab
 from fac_lab.mini.checker import check, prefer
-from fac_lab.profile import DetectorSettings, resolve
+from fac_lab.profile import resolve
+from fac_lab.settings import DetectorSettings
 from fac_lab.store import Artifact
 from fac_lab.studies.label_noise import reached
 from fac_lab.studies.methods import METHODS, Written, write

@@ -28,7 +28,7 @@ from fac_lab.studies.methods import METHODS, matched
 from fac_lab.studies.toxicity import Gap, harmful_gap
 
 AT_MOST_SETS = 3
-"""Held-out sets of a table: a cell costs some ten seconds, and there are ten methods and five columns of them."""
+"""Held-out sets of a column: a cell costs some ten seconds, and there are ten methods and five columns of them."""
 
 
 class Column(NamedTuple):
@@ -42,13 +42,15 @@ class Column(NamedTuple):
     """(lab, anchor, gap, written, *, arm, held_out_set, seed) -> at least `values`, in percent."""
     gap: Callable[..., Gap] = harmful_gap
     """(lab, anchor, *, held_out_set) -> the seed that the methods start from."""
+    sets: int = AT_MOST_SETS
+    """Most held-out sets."""
     most: int | None = None
     """Most samples of a method; None is what the profile's budget says, or one for each missing feature."""
 
 
 COLUMNS: dict[str, Column] = {
     "toxicity": Column(detection.TASK, ("tox_auprc",), detection.toxicity_cell),
-    "reward": Column(reward.TASK, ("rm_acc",), reward.reward_cell),
+    "reward": Column(reward.TASK, ("rm_acc",), reward.reward_cell, sets=reward.AT_MOST_SETS),
     **{
         name: Column(
             task, (steering.VALUES[task],), partial(steering.steering_cell, behaviour=task), most=steering.ASKED
@@ -60,6 +62,7 @@ COLUMNS: dict[str, Column] = {
         instruction.VALUES,
         instruction.instruction_cell,
         gap=instruction.instruction_gap,
+        sets=2,
         most=instruction.MOST,
     ),
 }
@@ -92,7 +95,7 @@ def main_table(
     cells = [
         Cell(column, method, held_out_set, seed)
         for column in chosen[0]
-        for held_out_set in sets
+        for held_out_set in sets[: columns[column].sets]
         for method in chosen[1]
         for seed in lab.profile.seeds
     ]

@@ -17,7 +17,7 @@ from tqdm import tqdm
 from fac_lab.errors import SettingsError
 from fac_lab.features.stats import FeatureStats
 from fac_lab.lab import Lab
-from fac_lab.profile import DetectorSettings
+from fac_lab.settings import DetectorSettings
 from fac_lab.studies.methods import METHODS, OURS, Written, write
 from fac_lab.studies.preferences import (
     ABOUT_HARM,

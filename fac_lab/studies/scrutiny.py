@@ -20,7 +20,7 @@ from fac_lab.coverage import PAPER_DELTAS, threshold
 from fac_lab.errors import DataError
 from fac_lab.features.stats import FeatureStats
 from fac_lab.lab import Lab
-from fac_lab.profile import CoverageRule, SaeSettings
+from fac_lab.settings import CoverageRule, SaeSettings
 from fac_lab.studies.correlation import (
     COVARIATES,
     OUTCOME,

@@ -17,7 +17,7 @@ from tqdm import tqdm
 from fac_lab.coverage import PAPER_DELTAS
 from fac_lab.features.stats import FeatureStats
 from fac_lab.lab import Lab
-from fac_lab.profile import CoverageRule
+from fac_lab.settings import CoverageRule
 from fac_lab.studies.effort import DRAFTS, entry_of, lean_filling, nothing, trained
 from fac_lab.studies.filling import variant
 from fac_lab.synthesis.two_step import CODE_SPAN_SCORE

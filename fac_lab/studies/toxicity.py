@@ -23,7 +23,7 @@ from fac_lab.corpora import Corpus, Row
 from fac_lab.coverage import Coverage, cover
 from fac_lab.features.stats import FeatureStats
 from fac_lab.lab import Lab
-from fac_lab.profile import DetectorSettings
+from fac_lab.settings import DetectorSettings
 from fac_lab.studies.missing import world_corpus
 from fac_lab.world import Concept, concepts, hold_out, queries, recognise
 

@@ -17,7 +17,7 @@ from fac_lab.corpora import Row
 from fac_lab.digests import digest
 from fac_lab.errors import DataError
 from fac_lab.lab import Lab
-from fac_lab.profile import DetectorSettings
+from fac_lab.settings import DetectorSettings
 from fac_lab.store import Artifact
 from fac_lab.studies.real_material import Material, open_material
 

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from fac_lab.features.stats import FeatureStats
 from fac_lab.lab import Lab
-from fac_lab.profile import DetectorSettings
+from fac_lab.settings import DetectorSettings
 from fac_lab.studies.detection import TASK, settings_for, training_rows
 from fac_lab.studies.methods import write
 from fac_lab.studies.toxicity import detector_auprc, harmful_gap, samples_asked, test_rows

@@ -18,8 +18,8 @@ from fac_lab.annotation.ask import ask, questions
 from fac_lab.annotation.styles import PAPER, Unreadable, answer_schema, json_object
 from fac_lab.chat.client import ChatClient, ChatRequest
 from fac_lab.errors import DataError
-from fac_lab.profile import DetectorSettings
 from fac_lab.prompts import load_prompt
+from fac_lab.settings import DetectorSettings
 from fac_lab.tasks.backbone import own_device, quiet_transformers
 
 log = logging.getLogger(__name__)

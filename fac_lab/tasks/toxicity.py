@@ -19,7 +19,7 @@ from sklearn.metrics import average_precision_score
 
 from fac_lab.corpora import Row
 from fac_lab.errors import DataError, ModelError
-from fac_lab.profile import DetectorSettings
+from fac_lab.settings import DetectorSettings
 from fac_lab.tasks.adapted import Adapted
 from fac_lab.tasks.backbone import Backbone, processes
 

@@ -13,7 +13,7 @@ from fac_lab.planning.estimates import (
     writing_operations,
 )
 from fac_lab.planning.facts import ModelFacts, model_facts
-from fac_lab.profile import DetectorSettings
+from fac_lab.settings import DetectorSettings
 
 # Two layers of 500 parameters; embedding and output matrix of 10 words have 100 each.
 TINY = ModelFacts("tiny", 1200, 10, 2, 20, 5, 10, False, 0, False, "a test")

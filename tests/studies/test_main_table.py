@@ -58,6 +58,12 @@ def test_every_method_has_every_column_set_and_seed_once(lab):
     assert frame.method.drop_duplicates().tolist() == list(METHODS)
 
 
+def test_a_column_may_have_fewer_sets(lab):
+    columns = {"toxicity": COLUMNS["toxicity"]._replace(sets=1), "sycophancy": COLUMNS["sycophancy"]}
+    frame = filled(lab, columns=columns)
+    assert frame.groupby("column").held_out_set.nunique().to_dict() == {"toxicity": 1, "sycophancy": 2}
+
+
 def test_no_method_adds_more_than_ours_kept_and_all_are_asked_for_as_many(lab):
     frame = filled(lab, only=["toxicity"])
     added = frame.groupby("method").added.first()

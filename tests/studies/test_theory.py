@@ -9,7 +9,7 @@ from fac_lab import bounds
 from fac_lab.coverage import Coverage
 from fac_lab.display import theory as shown
 from fac_lab.lab import Lab
-from fac_lab.profile import CoverageRule
+from fac_lab.settings import CoverageRule
 from fac_lab.studies import theory
 from fac_lab.studies.results import RESULTS
 from fac_lab.world import concepts, hold_out, recognise

@@ -5,7 +5,7 @@ import pytest
 
 from fac_lab.coverage import PAPER_DELTAS, threshold
 from fac_lab.features.stats import FeatureStats
-from fac_lab.profile import CoverageRule
+from fac_lab.settings import CoverageRule
 from fac_lab.studies.threshold_sweep import QUANTILES, paper_unit, rules, threshold_study
 
 

@@ -9,7 +9,7 @@ import pytest
 from fac_lab.coverage import threshold
 from fac_lab.errors import SettingsError
 from fac_lab.lab import Lab
-from fac_lab.profile import SaeSettings
+from fac_lab.settings import SaeSettings
 from fac_lab.studies import filling, transfer
 from fac_lab.studies.labels import true_labels
 from fac_lab.studies.matches import concept_agreement, links_of, matches_study

@@ -9,7 +9,7 @@ import pytest
 from fac_lab.chat.client import ChatClient, ChatReply
 from fac_lab.chat.local import LocalBackend
 from fac_lab.errors import DataError
-from fac_lab.profile import DetectorSettings
+from fac_lab.settings import DetectorSettings
 from fac_lab.tasks.instruction import Exchange, answers, compare, compare_by_chat, train_assistant
 from fac_lab.tasks.win_rates import raw_win_rate
 

@@ -12,7 +12,7 @@ import yaml
 from sklearn.metrics import average_precision_score
 
 from fac_lab.errors import ArtifactError, DataError, ModelError, SettingsError
-from fac_lab.profile import DetectorSettings
+from fac_lab.settings import DetectorSettings
 from fac_lab.tasks import train as training
 from fac_lab.tasks.backbone import Backbone, own_device
 from fac_lab.tasks.toxicity import Detector, train_detector

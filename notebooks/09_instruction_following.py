@@ -560,5 +560,5 @@ except NotImplementedError:
 # - No answer loses; the same answer ties; no verdict is not a tie; a prompt without a response is not learned from.
 # - Read in section 7 what each method's instructions were *about* before you credit the method.
 #
-# **Previous:** [05 · Two-step synthesis](05_two_step_synthesis.ipynb) · **Next:** [13 · Human
-# evaluation](13_human_evaluation.ipynb) · **Back:** [00 · Start here](00_start_here.ipynb)
+# **Previous:** [08 · Behaviour steering](08_behaviour_steering.ipynb) · **Next:** [10 · Main
+# table](10_main_table.ipynb) · **Back:** [00 · Start here](00_start_here.ipynb)

@@ -675,5 +675,5 @@ except NotImplementedError:
 #   another held-out set does: read intervals, not means.
 # - Every cell beside its nulls: nothing added, no feature in mind, as many features at random, a seed that lacks none.
 #
-# **Previous:** [11 · Sensitivity](11_sensitivity.ipynb) · **Next:** [14 · Theory](14_theory.ipynb) · **Back:** [00 ·
-# Start here](00_start_here.ipynb)
+# **Previous:** [11 · Sensitivity](11_sensitivity.ipynb) · **Next:** [13 · Human
+# evaluation](13_human_evaluation.ipynb) · **Back:** [00 · Start here](00_start_here.ipynb)

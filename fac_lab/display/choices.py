@@ -158,7 +158,13 @@ def _protocol() -> str:
 
 
 def _answer() -> str:
-    return "both ways of reading are turned in the notebook"
+    frame, _ = read_result("steering_switches")
+    scr = frame.groupby(["switch", "behaviour"]).scr.mean()
+    asked = frame[(frame.switch == "answer at") & (frame.value == "code")].groupby("behaviour").scr.mean()
+    return "SCR at the letter and behind the token: " + ", ".join(
+        f"{behaviour} {scr['as in the tables', behaviour]:.0f} % and {value:.0f} %"
+        for behaviour, value in asked.items()
+    )
 
 
 def _draws() -> str:

@@ -3,6 +3,7 @@
 A slider steps through frames that the figure holds, so a saved notebook and a saved page move as a live one does.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -25,6 +26,8 @@ WITNESSES = {
     "tv_missing": ("lights a missing feature", RED),
 }
 SIZE_COLOURS = (SKY, BLUE, PURPLE, GREEN)
+TWO_ROWS = {"height": 480, "margin": {"t": 136, "l": 64, "r": 24, "b": 48}}
+"""Layout with room for a legend of two rows below the subtitle."""
 
 
 def with_slider(frames: Mapping[str, Sequence[go.Scatter | go.Bar]], label: str, *, start: str) -> go.Figure:
@@ -115,7 +118,7 @@ def witnesses(rows: pd.DataFrame) -> go.Figure:
     figure.update_xaxes(title="% of what was held out that has been filled")
     figure.update_yaxes(title="total variation")
     subtitle = "Witnesses stay below the exact one in the long run; at 100 % the truth is 0 and they show their noise"
-    return styled(figure, "How far a training set is from D, and who can see it", subtitle=subtitle, height=440)
+    return styled(figure, "How far a training set is from D, and who can see it", subtitle=subtitle, **TWO_ROWS)
 
 
 def information(
@@ -144,14 +147,17 @@ def information(
                 marker={"size": 11, "symbol": "diamond", "color": INK},
             ),
         ]
-        frames[f"{known:,.0f} nats"] = lines
-    figure = with_slider(frames, "I =", start=f"{start:,.0f} nats")
-    figure.add_hline(y=VACUOUS, line={"dash": "dot", "color": INK}, annotation_text="vacuous above")
+        frames[f"{known:,.0f}"] = lines
+    figure = with_slider(frames, "I, in nats:", start=f"{start:,.0f}")
+    figure.add_hline(y=VACUOUS, line={"dash": "dot", "color": INK})
+    # Its height on a logarithmic axis is the logarithm.
+    where = {"x": 1, "xref": "paper", "xanchor": "right", "y": math.log10(VACUOUS), "yanchor": "bottom"}
+    figure.add_annotation(**where, text="vacuous from here on", showarrow=False)
     ticks = [100, 1000, 10_000, 100_000, 1_000_000]
     figure.update_xaxes(title="n", type="log", tickvals=ticks, ticktext=[f"{tick:,}" for tick in ticks])
     figure.update_yaxes(title="R − R̂", type="log", range=[-2.5, 1])
     subtitle = "Bounds on the sampling term, and the sampling term"
-    return styled(figure, "Lemma 6.1: what is allowed, what happens", subtitle=subtitle, height=560)
+    return styled(figure, "Lemma 6.1: what is allowed, what happens", subtitle=subtitle, **TWO_ROWS | {"height": 600})
 
 
 def moves(rows: pd.DataFrame, *, x: str = "bound", y: str = "error") -> go.Figure:

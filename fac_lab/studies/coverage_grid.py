@@ -78,7 +78,7 @@ def coverage_grid(
             delta = threshold(stats, rule)
             key = np.asarray(delta).tobytes()
             if key not in seen:
-                seen[key] = (np.asarray((belongs @ _above(pool.matrix, delta)).todense()), relevance(delta))
+                seen[key] = (np.asarray((belongs @ above(pool.matrix, delta)).todense()), relevance(delta))
             times, masks = seen[key]
             count = stats.counts(delta)
             for size in np.unique(sizes):
@@ -92,7 +92,8 @@ def coverage_grid(
     return frame
 
 
-def _above(matrix: sparse.csr_matrix, delta: float | np.ndarray) -> sparse.csr_matrix:
+def above(matrix: sparse.csr_matrix, delta: float | np.ndarray) -> sparse.csr_matrix:
+    """Ones where pooled activations `[n_samples, d_sae]` are above the threshold, float32; zeros are not stored."""
     limit = delta if np.ndim(delta) == 0 else np.asarray(delta)[matrix.indices]
     # A copy, because leaving out zeros happens in place, and indices would be shared with the matrix.
     active = sparse.csr_matrix(
@@ -134,7 +135,7 @@ def relevance_by_labels(
     positive = labels == 1
 
     def masks(delta: float | np.ndarray) -> dict[str, np.ndarray]:
-        active = _above(matrix, delta)
+        active = above(matrix, delta)
         inside = np.asarray(active[positive].sum(axis=0)).ravel()
         outside = np.asarray(active[~positive].sum(axis=0)).ravel()
         odds = log_odds(inside, outside, int(positive.sum()), int((~positive).sum()))

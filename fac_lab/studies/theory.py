@@ -21,7 +21,7 @@ from fac_lab.corpora import Corpus, Row
 from fac_lab.coverage import Coverage, gap_coverage
 from fac_lab.features.stats import FeatureStats
 from fac_lab.lab import Lab
-from fac_lab.studies.coverage_grid import subset
+from fac_lab.studies.coverage_grid import above, subset
 from fac_lab.studies.missing import world_corpus
 from fac_lab.studies.toxicity import Gap, harmful_gap
 from fac_lab.world import Concept, Dice, concepts, draw_query
@@ -147,7 +147,7 @@ def told_by_missing(p: sparse.csr_matrix, q: sparse.csr_matrix, delta: float | n
 
     Features are looked for in some folds of rows and the event is counted in the other: what p has more of it than q.
     """
-    active = [_active(matrix, delta) for matrix in (p, q)]
+    active = [above(matrix, delta) for matrix in (p, q)]
     label = np.repeat([0, 1], [p.shape[0], q.shape[0]])
     both = sparse.vstack(active).tocsr()
     found = []
@@ -163,14 +163,6 @@ def _folds(label: np.ndarray, seed: int):
     from sklearn.model_selection import StratifiedKFold
 
     return StratifiedKFold(FOLDS, shuffle=True, random_state=seed).split(label, label)
-
-
-def _active(matrix: sparse.csr_matrix, delta: float | np.ndarray) -> sparse.csr_matrix:
-    active = matrix.tocsr().copy()
-    limit = delta if np.ndim(delta) == 0 else np.asarray(delta)[active.indices]
-    active.data = (active.data > limit).astype(np.float32)
-    active.eliminate_zeros()
-    return active
 
 
 def theory_study(
@@ -236,7 +228,7 @@ def _terms(
         texts = [row.text for row, _ in zip(lab.corpus("anchor"), range(p.shape[0]), strict=False)]
         vectors = [lab.vectors(one) for one in (texts, [row.text for row in [*kept, *filling]])]
         told = {
-            "tv_features": told_apart(_active(p, gone.delta), _active(q, gone.delta)),
+            "tv_features": told_apart(above(p, gone.delta), above(q, gone.delta)),
             "tv_vectors": told_apart(*vectors),
             "tv_missing": told_by_missing(p, q, gone.delta),
         }
@@ -352,7 +344,7 @@ def filling_path(
     where a row fills a missing feature, beside the seed itself. Columns: `eps`, `rows` added, `filled`, and
     `surrogate`, `kl_uniform`, `kl_frequency` (see `feature_terms`).
     """
-    active = _active(matrix, coverage.delta)
+    active = above(matrix, coverage.delta)
     count, filled, points = coverage.seed_count.copy(), 0, []
     for number in range(min(active.shape[0], most or active.shape[0]) + 1):
         if number:

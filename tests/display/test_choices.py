@@ -1,6 +1,7 @@
 import re
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from fac_lab.display import choices
@@ -9,7 +10,7 @@ from fac_lab.display.glossary import ELSEWHERE, glossary, look_up
 from fac_lab.errors import ArtifactError
 from fac_lab.profile import load_profile, project_root
 from fac_lab.recipes.protocols import diff_protocols
-from fac_lab.studies.results import read_result
+from fac_lab.studies.results import read_result, results_folder
 
 PARTS = ("corpora", "rule", "synthesis", "collect", "study")
 
@@ -36,8 +37,11 @@ def test_settings_exist():
 
 
 def test_effects_are_read_and_move_with_what_is_stored(tmp_path, monkeypatch):
-    stored = [choice.measured() for choice in CHOICES]
-    assert not [effect for effect in stored if "not stored" in effect or "nan" in effect]
+    for choice in CHOICES:
+        effect = choice.measured()
+        absent = re.search(r"studies\.results (\w+)", effect) if effect.startswith("not stored") else None
+        assert absent is None or not (results_folder() / f"{absent[1]}.csv").exists(), effect
+        assert len(effect) > 20 and "nan" not in effect.split(), effect
     frame, _ = read_result("switches")
     kept = frame.groupby("switch").kept.mean()
     said = next(choice for choice in CHOICES if choice.setting == "synthesis.features").measured()
@@ -87,3 +91,30 @@ def test_every_word_of_the_glossary_is_what_it_says():
     assert all(look_up(path) is not None for path in words["in code"] if path != ELSEWHERE)
     with pytest.raises(ImportError, match="no such name"):
         look_up("fac_lab.coverage.Coverage.nothing")
+
+
+def test_the_answer_of_steering_by_hand(monkeypatch):
+    frame = pd.DataFrame(
+        [
+            ("as in the tables", "", "calm", 40.0),
+            ("answer at", "code", "calm", 10.0),
+            ("answer at", "code", "calm", 20.0),
+            ("layer", "0", "calm", 99.0),
+        ],
+        columns=["switch", "value", "behaviour", "scr"],
+    )
+    monkeypatch.setattr(choices, "read_result", lambda name: (frame, {}))
+    said = next(choice for choice in CHOICES if "answer_at" in choice.setting).measured()
+    assert said == "SCR at the letter and behind the token: calm 40 % and 15 %"
+
+
+def test_the_protocols_by_hand(monkeypatch):
+    rows = [
+        (variant, rule, active, 0.5, 30 + active, 1, 0.25)
+        for rule in ("profile", "paper")
+        for active, variant in enumerate(("paper", "top_k", "prefix", "code"))
+    ]
+    names = ["variant", "rule", "active", "silent", "n_missing", "n_missing_null", "jaccard"]
+    monkeypatch.setattr(choices, "read_result", lambda name: (pd.DataFrame(rows, columns=names), {}))
+    said = next(choice for choice in CHOICES if "collect.protocol" in choice.setting).measured()
+    assert "without Top-K: 1 active features in the median text, 50% of texts without any, 31 missing (null 1)" in said

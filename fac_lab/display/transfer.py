@@ -143,6 +143,8 @@ def shared_regions(rows: pd.DataFrame, *, way: str, title: str) -> go.Figure:
                 for mean, sd in zip(table[column], table[f"{column}_sd"], strict=True)
             ],
             textangle=-90,
+            textfont={"size": 11},
+            constraintext="none",
             textposition="outside",
             cliponaxis=False,
             hovertemplate=f"%{{x}}: %{{text}}, {name}<extra></extra>",

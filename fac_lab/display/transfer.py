@@ -135,19 +135,25 @@ def shared_regions(rows: pd.DataFrame, *, way: str, title: str) -> go.Figure:
     for column, (name, paint) in kinds.items():
         figure.add_bar(
             name=name,
-            x=[hover(region.replace(" + ", " and ")) for region in table.region],
+            x=["<br>and ".join(map(hover, region.split(" + "))) for region in table.region],
             y=table[column],
-            error_y={"array": table[f"{column}_sd"].fillna(0), "thickness": 1.2, "width": 3},
             marker_color=paint,
-            text=[f"{value:.1f}" for value in table[column]],
+            text=[
+                f" {mean:.1f}" + (f" ± {sd:.1f}" if np.isfinite(sd) else "")
+                for mean, sd in zip(table[column], table[f"{column}_sd"], strict=True)
+            ],
+            textangle=-90,
+            textfont={"size": 11},
+            constraintext="none",
             textposition="outside",
             cliponaxis=False,
-            hovertemplate=f"%{{x}}: %{{y:.1f}} ± %{{error_y.array:.1f}}, {name}<extra></extra>",
+            hovertemplate=f"%{{x}}: %{{text}}, {name}<extra></extra>",
         )
-    figure.update_xaxes(title="missing in")
-    figure.update_yaxes(title="number", rangemode="tozero")
+    top = float(table[list(kinds)].to_numpy().max()) if len(table) else 1.0
+    figure.update_xaxes(title="missing in", tickangle=0)
+    figure.update_yaxes(title="number", range=[0, 1.35 * max(top, 1)])
     subtitle = f"mean and standard deviation over {int(table.sets.max())} held-out sets"
-    return styled(figure, title, subtitle=subtitle, barmode="group", height=440, margin_t=110)
+    return styled(figure, title, subtitle=subtitle, barmode="group", height=470, margin_t=110)
 
 
 def table03_beside_paper(rows: pd.DataFrame, *, arms: Sequence[str] = ("shared",)) -> pd.DataFrame:

@@ -108,7 +108,7 @@ RESULTS: dict[str, Callable[[Lab], pd.DataFrame]] = {
     "transfer_matches": matches.matches_study,
     "transfer_shared": _on_sets(shared_features.shared_study, at_most=5),
     "transfer_grid": _on_sets(transfer.grid_study, at_most=3),
-    "table03": _on_sets(shared_features.shared_training_study, at_most=3),
+    "table03": _on_sets(shared_features.shared_training_study, at_most=1),
     "self_improvement": _on_sets(transfer.self_improvement_study, at_most=3),
     "fac_variants": _on_anchor(variants_study, at_most=3),
     "representation": _on_anchor(representation_study, at_most=3),

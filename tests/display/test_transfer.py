@@ -90,8 +90,8 @@ def test_regions_stand_beside_chance_and_null():
     )
     figure = shared_regions(rows, way="matching", title="t")
     found, chance, null = figure.data
-    assert list(found.x) == ["a", "a and b"] and list(found.y) == [5, 11]
-    assert list(found.error_y.array) == pytest.approx([np.sqrt(2)] * 2)
+    assert list(found.x) == ["a", "a<br>and b"] and list(found.y) == [5, 11]
+    assert [text.strip() for text in found.text] == ["5.0 ± 1.4", "11.0 ± 1.4"]
     assert list(chance.y) == [5, 1.5] and list(null.y) == [0.5, 0]
 
 

@@ -9,6 +9,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ from fac_lab.studies.generators import generator_study
 from fac_lab.studies.labels import label_study
 from fac_lab.studies.missing import recovery_study
 from fac_lab.studies.numerics import numerics_study
+from fac_lab.studies.reward import reward_study
+from fac_lab.studies.reward_real import real_reward_study
 from fac_lab.studies.scrutiny import scrutiny_study
 from fac_lab.studies.selection import selection_study
 from fac_lab.studies.selection_real import real_selection_study
@@ -70,6 +73,9 @@ RESULTS: dict[str, Callable[[Lab], pd.DataFrame]] = {
     "second_round": _on_anchor(amounts.second_round_study, at_most=3),
     "switches": _on_anchor(switches.switches_study, at_most=3),
     "generators": _on_anchor(generator_study, at_most=3),
+    "reward_head": _on_anchor(partial(reward_study, mode="head"), at_most=2),
+    "reward_lora": _on_anchor(partial(reward_study, mode="lora"), at_most=2),
+    "reward_real": real_reward_study,
 }
 
 

@@ -157,7 +157,7 @@ def added_pairs(written: Written, *, seed: int) -> list[Comparison]:
 def reward_study(
     lab: Lab, anchor: FeatureStats, *, sets: Sequence[int], mode: str, arms: Mapping[str, str] | None = None
 ) -> pd.DataFrame:
-    """Every method of the paper's table 1, and those `BESIDE`, on held-out sets and training seeds; resumed cell by cell.
+    """Every method of the paper's table 1, and those `BESIDE`, by held-out set and training seed; resumed by cell.
 
     One row per method, set and seed: `method`, `arm`, `held_out_set`, `seed`, `mode`, what `reward_cell` says, `draws`
     and, of the added pairs, `truly_harmful` (the query is about a harmful concept), `about_held_out`, and

@@ -42,7 +42,7 @@ def real_reward_study(
     `length_balanced`, `ties` and `tests` of the section. Raises DataError where a section, or one kind of training
     pair, has too few.
     """
-    train, test = read_pairs(lab, TRAIN, data_dir), test_cut(read_pairs(lab, TEST, data_dir))
+    train, test = read_pairs(lab, TRAIN, data_dir), cut_sections(read_pairs(lab, TEST, data_dir))
     by_length = np.array([[len(pair.chosen), len(pair.rejected)] for pair in test], np.float64)
     records = [{"mode": "longer wins", "n": 0, "seed": 0} | row for row in by_section(by_length, test)]
     runs = [(mode, n, seed) for mode, ns in (sizes or SIZES).items() for n in ns for seed in lab.profile.seeds]
@@ -87,7 +87,7 @@ def balanced(pairs: Sequence[Comparison], n: int, *, seed: int) -> list[Comparis
     return [pairs[i] for i in dice.permutation(np.concatenate(chosen))]
 
 
-def test_cut(pairs: Sequence[Comparison]) -> list[Comparison]:
+def cut_sections(pairs: Sequence[Comparison]) -> list[Comparison]:
     """The study's share of each section, drawn once. Raises DataError where a section has too few pairs."""
     dice = np.random.default_rng(SEED_OF_TEST)
     cut = []

@@ -428,5 +428,5 @@ print({name: f"{value:.0%}" for name, value in fooled.sections.items()}, f"{fool
 # - Beside every reward model put the model of length, and balance by it.
 # - In a paper's table, recompute the averages.
 #
-# **Previous:** [06 · Toxicity detection](06_toxicity_detection.ipynb) · **Next:** [08 · Behaviour steering](08_behaviour_steering.ipynb) ·
-# **Back:** [00 · Start here](00_start_here.ipynb)
+# **Previous:** [06 · Toxicity detection](06_toxicity_detection.ipynb) · **Next:** [08 · Behaviour
+# steering](08_behaviour_steering.ipynb) · **Back:** [00 · Start here](00_start_here.ipynb)

@@ -9,6 +9,7 @@ from fac_lab import synthesis
 from fac_lab.chat.client import ChatClient, ChatReply, ChatRequest
 from fac_lab.chat.local import LocalBackend
 from fac_lab.profile import SynthesisSettings
+from fac_lab.synthesis import alternatives
 from fac_lab.synthesis.alternatives import fair_alternatives
 from fac_lab.synthesis.formats import FORMATS, format_of, rest_fault
 from fac_lab.synthesis.plain import plain
@@ -20,6 +21,12 @@ PROMPTS = Path(synthesis.__file__).parent / "prompts"
 MINI = SynthesisSettings(step1_draws=2, step2_draws=2, max_tokens=32, prompts="mini")
 PAPER = SynthesisSettings(step1_draws=1, step2_draws=1, prompts="paper")
 TOPICS = ("bread baking (cooking)", "chess openings (hobbies)", "tax returns (money)")
+
+
+@pytest.fixture(autouse=True)
+def fewer_topics(monkeypatch):
+    """A mini model left alone for a quarter of the time names topics enough for a test."""
+    monkeypatch.setattr(alternatives, "UNASKED", 40)
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,6 @@ from fac_lab.errors import SettingsError
 from fac_lab.features.stats import FeatureStats
 from fac_lab.lab import Lab
 from fac_lab.profile import DetectorSettings
-from fac_lab.studies.main_table import OURS
 from fac_lab.studies.methods import METHODS, Written, write
 from fac_lab.studies.preferences import (
     ABOUT_HARM,
@@ -36,6 +35,9 @@ from fac_lab.tasks.reward_bench import bench_score, length_balanced
 from fac_lab.world import recognise
 
 TASK = "reward_modelling"
+MOST: int | None = None
+"""Pairs of a method; None is one for each missing feature, or the profile's budget."""
+OURS = "FAC Synthesis"
 MODES = ("head", "lora")
 BESIDE = {"head": ("plain", "random_features", "oracle"), "lora": ("oracle",)}
 """Arms that the paper's tables have not, by mode: LoRA is ten times dearer."""

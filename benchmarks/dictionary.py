@@ -23,7 +23,8 @@ from fac_lab.display.audit_report import octaves, write_audit_report
 from fac_lab.features.encoder import Pooled
 from fac_lab.features.stats import FeatureStats
 from fac_lab.features.tokens import TokenizedText
-from fac_lab.profile import CoverageRule, load_profile
+from fac_lab.profile import load_profile
+from fac_lab.settings import CoverageRule
 from fac_lab.synthesis.selection import select_greedily
 
 CHUNK = 2048

@@ -52,7 +52,7 @@ def sample(n: int) -> list[str]:
     from itertools import islice
 
     from fac_lab.corpora import open_corpus
-    from fac_lab.profile import CorpusSettings
+    from fac_lab.settings import CorpusSettings
 
     return [row.text for row in islice(open_corpus(CorpusSettings(source="mini", n=n, seed=1), "anchor"), n)]
 

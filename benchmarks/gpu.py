@@ -27,7 +27,8 @@ from fac_lab.features.collect import batches, collect
 from fac_lab.features.encoder import Encoder
 from fac_lab.features.plain_sae import PlainSae
 from fac_lab.features.subject import Subject, pooled_mask
-from fac_lab.profile import CollectSettings, resolve
+from fac_lab.profile import resolve
+from fac_lab.settings import CollectSettings
 
 LLAMA = {
     "vocab_size": 128_256, "hidden_size": 4096, "intermediate_size": 14_336, "num_hidden_layers": 16,

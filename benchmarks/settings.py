@@ -20,7 +20,8 @@ from fac_lab.collect_protocol import CollectProtocol
 from fac_lab.corpora import Corpus, Row
 from fac_lab.features.saes import load_sae
 from fac_lab.features.subject import Subject
-from fac_lab.profile import CollectSettings, load_profile, resolve
+from fac_lab.profile import load_profile, resolve
+from fac_lab.settings import CollectSettings
 
 WORDS_IN_QUERY = 12  # roughly; only decides how many queries are joined to a long text
 

@@ -18,9 +18,10 @@ from packaging.requirements import Requirement
 from fac_lab import model_hub
 from fac_lab.check_models import CheckRow, Hub, gpu_row, model_row, room_row, sae_row
 from fac_lab.errors import FacLabError
-from fac_lab.profile import ChatSettings, CorpusSettings, Profile, is_loopback, project_root, resolve
+from fac_lab.profile import Profile, is_loopback, project_root, resolve
 from fac_lab.recipes.catalogue import catalogue
 from fac_lab.recipes.sources import open_source
+from fac_lab.settings import ChatSettings, CorpusSettings
 
 NEEDED_GB = 2.0
 """Free disk a run may need: artifacts, answers of chat models, a detector or two."""

@@ -9,7 +9,8 @@ from fac_lab import model_hub
 from fac_lab.errors import SettingsError
 from fac_lab.planning.facts import model_facts, sae_facts
 from fac_lab.planning.steps import gpu_memory_gb
-from fac_lab.profile import Profile, SaeSettings, resolve
+from fac_lab.profile import Profile, resolve
+from fac_lab.settings import SaeSettings
 
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
 """One of these is in the hub's cache once a model was loaded."""

@@ -9,10 +9,11 @@ from typing import Any
 from fac_lab import world
 from fac_lab.digests import digest
 from fac_lab.errors import DataError, SettingsError
-from fac_lab.profile import CorpusSettings, resolve
+from fac_lab.profile import resolve
 from fac_lab.recipes.catalogue import catalogue
 from fac_lab.recipes.sources import open_source
 from fac_lab.rows import Rejection, Row, as_label, fault
+from fac_lab.settings import CorpusSettings
 from fac_lab.tabular import Unreadable, open_table
 
 __all__ = ["Corpus", "Rejection", "Row", "open_corpus"]

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from fac_lab.bounds import Surrogate, surrogate
 from fac_lab.digests import digest
 from fac_lab.errors import SettingsError
 from fac_lab.features.archive import read_json, read_npz, reading, write_json, write_npz
 from fac_lab.features.stats import FeatureStats, require_alike, snap
-from fac_lab.profile import CoverageRule
+from fac_lab.settings import CoverageRule
 from fac_lab.support import expected_missing, minimum_support
 
 if TYPE_CHECKING:
@@ -254,27 +255,12 @@ def diff(a: Coverage, b: Coverage) -> CoverageDiff:
     )
 
 
-class KlSurrogate(NamedTuple):
-    """The paper's eq. 3 with uniform distributions over the supports."""
-
-    value: float
-    """`|missing| / |F(P)| * log(|F| / (eps * |F(P)|))`, in nats."""
-    per_feature: float
-    """What one newly covered feature lowers it by: `log(|F| / (eps * |F(P)|)) / |F(P)|`."""
-
-
-def kl_surrogate(coverage: Coverage, eps: float) -> KlSurrogate:
+def kl_surrogate(coverage: Coverage, eps: float) -> Surrogate:
     """Part of KL(anchor || seed) that the missing features make up, the seed smoothed by `eps` in (0, 1).
 
     F are the relevant features, F(P) the anchor's support. Both numbers are NaN where F(P) is empty.
     """
-    if not 0 < eps < 1:
-        raise SettingsError(f"eps, the smoothing of the seed's distribution, lies in (0, 1), not at {eps}")
-    n_support = int(coverage.anchor_support.sum())
-    if n_support == 0:
-        return KlSurrogate(math.nan, math.nan)
-    per_feature = math.log(coverage.relevant.sum() / (eps * n_support)) / n_support
-    return KlSurrogate(len(coverage.missing) * per_feature, per_feature)
+    return surrogate(len(coverage.missing), int(coverage.anchor_support.sum()), int(coverage.relevant.sum()), eps)
 
 
 def _settings(coverage: Coverage) -> dict[str, Any]:

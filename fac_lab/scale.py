@@ -25,7 +25,7 @@ from fac_lab import errors
 from fac_lab.errors import ArtifactError, DataError, FacLabError, ModelError, SettingsError
 from fac_lab.features.archive import SUMMARY
 from fac_lab.features.stats import FeatureStats
-from fac_lab.profile import CollectSettings, ModelSettings, SaeSettings
+from fac_lab.settings import CollectSettings, ModelSettings, SaeSettings
 from fac_lab.shards import Shards
 from fac_lab.store import Artifact, Store
 

@@ -12,7 +12,7 @@ import numpy as np
 from scipy.special import gammaln
 
 from fac_lab.errors import SettingsError
-from fac_lab.profile import CoverageRule
+from fac_lab.settings import CoverageRule
 
 
 def minimum_support(

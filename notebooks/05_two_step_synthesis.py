@@ -912,5 +912,5 @@ except NotImplementedError:
 # - More samples, warmer drafts, more features, another round: read the intervals over held-out sets before the means.
 # - Where code and text of a paper differ, say which you ran. F_miss by verdicts is to a large part its own null.
 #
-# **Previous:** [04 · The missing-feature browser](04_missing_feature_browser.ipynb) · **Next:** [13 · Human
-# evaluation](13_human_evaluation.ipynb) · **Back:** [00 · Start here](00_start_here.ipynb)
+# **Previous:** [04 · The missing-feature browser](04_missing_feature_browser.ipynb) · **Next:** [06 · Toxicity
+# detection](06_toxicity_detection.ipynb) · **Back:** [00 · Start here](00_start_here.ipynb)

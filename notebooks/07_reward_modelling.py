@@ -39,7 +39,7 @@ from fac_lab.display.saving import save_figure
 from fac_lab.display.tables import paired_differences, to_html
 from fac_lab.errors import ArtifactError
 from fac_lab.lab import Lab
-from fac_lab.studies.methods import METHODS, Written, write
+from fac_lab.studies.methods import METHODS, Written, matched
 from fac_lab.studies.preferences import ABOUT_HARM, TEST_PAIRS, bench_pairs
 from fac_lab.studies.results import read_result
 from fac_lab.studies.reward import TASK, added_pairs, reward_cell, settings_for, starting_pairs, truth_of_pairs
@@ -124,8 +124,7 @@ HELD_OUT_SET = 0
 anchor = lab.stats(lab.corpus("anchor"), keep_matrix=True)
 gap = harmful_gap(lab, anchor, held_out_set=HELD_OUT_SET)
 missing = gap.coverage.missing
-most = min(len(missing), profile.study.budget or len(missing))
-written = write(lab, anchor, gap, METHODS["FAC Synthesis"], most, HELD_OUT_SET, task=TASK)
+written = matched(lab, anchor, gap, METHODS["FAC Synthesis"], HELD_OUT_SET, task=TASK)
 pairs = added_pairs(written, seed=HELD_OUT_SET)
 print(f"{len(missing)} missing and relevant features, {written.draws} drafts, {len(pairs)} pairs kept")
 if pairs:

@@ -613,5 +613,5 @@ except NotImplementedError:
 # - All ratings above are by **models**, and marked so. What people say about these features is not known until people
 #   have rated them.
 #
-# **Previous:** [05 · Two-step synthesis](05_two_step_synthesis.ipynb) · **Next:** [16 · Paper scale and
-# speed](16_paper_scale.ipynb) · **Back:** [00 · Start here](00_start_here.ipynb)
+# **Previous:** [12 · Transfer](12_transfer.ipynb) · **Next:** [14 · Theory](14_theory.ipynb) · **Back:** [00 · Start
+# here](00_start_here.ipynb)

@@ -370,4 +370,4 @@ print(sixty_four)
 # - Where the paper can be read in several ways, each is a named protocol, and a diff says in what they differ.
 # - Collection is close to its floor, flat in memory, and exact over any number of workers.
 #
-# **Previous:** [13 · Human evaluation](13_human_evaluation.ipynb) · **Back to** [00 · Start here](00_start_here.ipynb)
+# **Previous:** [15 · Reading group](15_reading_group.ipynb) · **Back:** [00 · Start here](00_start_here.ipynb)

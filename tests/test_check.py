@@ -12,7 +12,8 @@ from packaging.requirements import Requirement
 
 from fac_lab import check, model_hub
 from fac_lab.check import CheckRow, package_row, run_check
-from fac_lab.profile import ChatSettings, ModelSettings, SaeSettings, load_profile
+from fac_lab.profile import load_profile
+from fac_lab.settings import ChatSettings, ModelSettings, SaeSettings
 
 
 def test_packages_are_held_against_range_and_lock():

@@ -10,7 +10,8 @@ from fac_lab import __version__, cli
 from fac_lab.commands import audit
 from fac_lab.errors import SettingsError
 from fac_lab.plain import build
-from fac_lab.profile import CoverageRule, ModelSettings, Profile, SaeSettings, load_profile
+from fac_lab.profile import Profile, load_profile
+from fac_lab.settings import CoverageRule, ModelSettings, SaeSettings
 
 AUDIT = ["audit", "mine.csv", "--anchor", "wide.csv"]
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from fac_lab import world
 from fac_lab.corpora import Corpus, Rejection, Row, open_corpus
 from fac_lab.errors import DataError
-from fac_lab.profile import CorpusSettings
+from fac_lab.settings import CorpusSettings
 
 SUFFIXES = (".jsonl", ".csv", ".tsv", ".parquet")
 

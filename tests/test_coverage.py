@@ -13,7 +13,7 @@ from fac_lab.errors import ArtifactError, SettingsError
 from fac_lab.features.encoder import Pooled
 from fac_lab.features.stats import FeatureStats
 from fac_lab.features.tokens import TokenizedText
-from fac_lab.profile import CoverageRule
+from fac_lab.settings import CoverageRule
 
 D_SAE = 6
 

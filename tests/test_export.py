@@ -12,7 +12,7 @@ from fac_lab.coverage import Coverage
 from fac_lab.dataset_formats import FIELDS, llama_factory_entry, parts_of, turns
 from fac_lab.errors import ArtifactError, DataError, SettingsError
 from fac_lab.export import export, read_run
-from fac_lab.profile import CoverageRule
+from fac_lab.settings import CoverageRule
 
 WILD = 'say "hi"\nthen, stop\r\n\tnull \x00 bell \x07 | <b> مرحبا 🌳 \u2028 end'
 PARTS = {

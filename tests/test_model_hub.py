@@ -95,7 +95,7 @@ def test_an_sae_on_the_hub_is_the_file_itself(local_hub, tmp_path):
     import torch
 
     from fac_lab.features.saes import authors_file, load_sae
-    from fac_lab.profile import SaeSettings
+    from fac_lab.settings import SaeSettings
 
     torch.manual_seed(0)
     weight = {"W_enc": torch.randn(8, 16), "b_enc": torch.randn(16), "b_dec": torch.randn(8), "mask": torch.ones(16)}

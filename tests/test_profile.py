@@ -8,6 +8,7 @@ from fac_lab import profile as module
 from fac_lab.errors import SettingsError
 from fac_lab.plain import build
 from fac_lab.profile import Profile, as_dict, load_profile, profile_names, project_root, resolve
+from fac_lab.settings import reading, studying, writing
 
 
 @pytest.mark.parametrize("name", profile_names())
@@ -22,9 +23,9 @@ def test_every_setting_is_documented_in_one_string_under_it():
     import ast
     import inspect
 
-    tree = ast.parse(inspect.getsource(module))
+    sources = [inspect.getsource(part) for part in (module, reading, studying, writing)]
     checked = 0
-    for cls in (node for node in tree.body if isinstance(node, ast.ClassDef)):
+    for cls in (node for text in sources for node in ast.parse(text).body if isinstance(node, ast.ClassDef)):
         for node, below in zip(cls.body, [*cls.body[1:], None], strict=True):
             if isinstance(node, ast.AnnAssign):
                 assert isinstance(below, ast.Expr) and isinstance(below.value.value, str), (

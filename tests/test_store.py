@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from fac_lab.atomic import write_atomic
 from fac_lab.errors import ArtifactError
-from fac_lab.profile import CoverageRule
+from fac_lab.settings import CoverageRule
 from fac_lab.store import MANIFEST, Store, digest
 
 json_values = st.recursive(

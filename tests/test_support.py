@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fac_lab.errors import SettingsError
-from fac_lab.profile import CoverageRule
+from fac_lab.settings import CoverageRule
 from fac_lab.support import alpha_support, expected_missing, minimum_support
 
 BY_ALPHA = CoverageRule(support=None, alpha=0.01)

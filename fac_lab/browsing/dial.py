@@ -12,7 +12,7 @@ from fac_lab.browsing.threshold import OUTSIDE, Cut, LiveThreshold
 from fac_lab.coverage import Coverage
 from fac_lab.errors import SettingsError
 from fac_lab.features.stats import FeatureStats
-from fac_lab.profile import CoverageRule
+from fac_lab.settings import CoverageRule
 
 SCOPES = ("all", "relevant")
 T = TypeVar("T")

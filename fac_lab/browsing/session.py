@@ -33,7 +33,8 @@ from fac_lab.coverage import threshold
 from fac_lab.digests import digest
 from fac_lab.errors import DataError, SettingsError
 from fac_lab.features.stats import FeatureStats
-from fac_lab.profile import CoverageRule, as_dict
+from fac_lab.profile import as_dict
+from fac_lab.settings import CoverageRule
 
 if TYPE_CHECKING:
     from fac_lab.corpora import Corpus

@@ -14,7 +14,7 @@ import numpy as np
 
 from fac_lab.coverage import Coverage, threshold
 from fac_lab.features.stats import EDGES, N_BINS, FeatureStats, require_alike, snap
-from fac_lab.profile import CoverageRule
+from fac_lab.settings import CoverageRule
 from fac_lab.support import minimum_support, missing_chance
 
 if TYPE_CHECKING:

@@ -23,7 +23,8 @@ from fac_lab.chat.client import ChatReply, ChatRequest
 from fac_lab.chat.rotation import Address, Rotation
 from fac_lab.chat.transport import AnswerRefused, bounded_client
 from fac_lab.errors import ChatError
-from fac_lab.profile import ChatSettings, is_loopback
+from fac_lab.profile import is_loopback
+from fac_lab.settings import ChatSettings
 
 LONGEST_WAIT = 120.0
 """Seconds; a server that asks for a longer pause gets a failed reply, to be replayed later."""

@@ -18,7 +18,7 @@ from fac_lab.chat.cache import ReplyCache
 from fac_lab.chat.failures import FailureFile
 from fac_lab.digests import digest
 from fac_lab.errors import SettingsError
-from fac_lab.profile import ChatSettings
+from fac_lab.settings import ChatSettings
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,8 @@ from fac_lab.commands.options import add_profile
 from fac_lab.errors import SettingsError
 
 if TYPE_CHECKING:
-    from fac_lab.profile import CoverageRule, Profile, SaeSettings
+    from fac_lab.profile import Profile
+    from fac_lab.settings import CoverageRule, SaeSettings
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -64,7 +65,8 @@ def audit_profile(args: argparse.Namespace) -> "Profile":
     """The profile an audit runs under: the one named, with --model, --sae and the rule put in its place."""
     from dataclasses import replace
 
-    from fac_lab.profile import ModelSettings, load_profile
+    from fac_lab.profile import load_profile
+    from fac_lab.settings import ModelSettings
 
     profile = load_profile(args.profile)
     named = [option for option in ("model", "layer", "sae") if getattr(args, option) is not None]
@@ -112,7 +114,7 @@ def _rule(args: argparse.Namespace, rule: "CoverageRule") -> "CoverageRule":
 
 
 def _sae_settings(name: str) -> "SaeSettings":
-    from fac_lab.profile import SaeSettings
+    from fac_lab.settings import SaeSettings
 
     if name.endswith((".pth", ".pt")):
         owner, _, rest = name.partition("/")

@@ -25,7 +25,7 @@ from fac_lab.features.encoder import Encoder, Pooled
 from fac_lab.features.stats import FeatureStats
 from fac_lab.features.subject import Subject
 from fac_lab.features.tokens import TokenizedText
-from fac_lab.profile import CollectSettings
+from fac_lab.settings import CollectSettings
 from fac_lab.store import Artifact
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ import torch
 
 from fac_lab.digests import digest
 from fac_lab.errors import ModelError
-from fac_lab.profile import ModelSettings, resolve
+from fac_lab.profile import resolve
+from fac_lab.settings import ModelSettings
 
 _SAMPLED_ELEMENTS = 4096
 

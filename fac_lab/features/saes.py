@@ -21,7 +21,8 @@ from fac_lab.errors import ModelError
 from fac_lab.features.plain_sae import PlainSae
 from fac_lab.features.subject import Subject
 from fac_lab.model_hub import fetch
-from fac_lab.profile import SaeSettings, resolve
+from fac_lab.profile import resolve
+from fac_lab.settings import SaeSettings
 
 log = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ from fac_lab.errors import ModelError
 from fac_lab.features.frame import Frame, chat_frame
 from fac_lab.features.pretrained import config_facts, is_causal, load_pretrained, tokenizer_digest, weights_digest
 from fac_lab.features.tokens import TokenizedText, tokenize
-from fac_lab.profile import ModelSettings
+from fac_lab.settings import ModelSettings
 
 
 class _LayerReached(Exception):

@@ -16,7 +16,7 @@ from fac_lab.features.collect import batches
 from fac_lab.features.encoder import Encoder
 from fac_lab.features.spans import Span, cut
 from fac_lab.features.tokens import TokenizedText, token_texts
-from fac_lab.profile import CollectSettings
+from fac_lab.settings import CollectSettings
 
 if TYPE_CHECKING:
     from fac_lab.corpora import Row

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from fac_lab.features.subject import Subject
-from fac_lab.profile import SaeTrainingSettings
+from fac_lab.settings import SaeTrainingSettings
 
 if TYPE_CHECKING:
     from fac_lab.corpora import Corpus

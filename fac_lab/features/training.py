@@ -39,7 +39,7 @@ from fac_lab.features.saes import load_sae, quiet_sae_lens
 from fac_lab.features.subject import Subject
 from fac_lab.features.trainee import fold_scale, k_at, new_trainee, place_features
 from fac_lab.features.vectors import vector_rounds
-from fac_lab.profile import SaeSettings, SaeTrainingSettings
+from fac_lab.settings import SaeSettings, SaeTrainingSettings
 
 if TYPE_CHECKING:
     from fac_lab.corpora import Corpus

@@ -12,8 +12,9 @@ from fac_lab.errors import SettingsError
 from fac_lab.features.encoder import Encoder
 from fac_lab.features.saes import load_sae
 from fac_lab.features.subject import Subject
-from fac_lab.profile import ChatSettings, Profile, load_profile, project_root, resolve
+from fac_lab.profile import Profile, load_profile, project_root, resolve
 from fac_lab.recipes.protocols import save_record
+from fac_lab.settings import ChatSettings
 from fac_lab.store import Store
 from fac_lab.tasks.backbone import Backbone
 

@@ -14,7 +14,7 @@ from fac_lab.features.embeddings import embed
 from fac_lab.features.stats import FeatureStats
 from fac_lab.lab.labels import Labels
 from fac_lab.plain import nearest
-from fac_lab.profile import SynthesisSettings
+from fac_lab.settings import SynthesisSettings
 from fac_lab.store import Artifact
 from fac_lab.synthesis.baselines import BASELINES, Tools, text_judge
 from fac_lab.synthesis.chosen import BY_VECTORS, as_samples, choose

@@ -34,7 +34,8 @@ from fac_lab.features.subject import Subject
 from fac_lab.features.training import train_sae
 from fac_lab.mini.skills import evaluate_skills, unprompted
 from fac_lab.mini.training import RECIPES, loss_and_entropy, save_model, train_model, train_tokenizer
-from fac_lab.profile import CollectSettings, ModelSettings, SaeSettings, SaeTrainingSettings, project_root
+from fac_lab.profile import project_root
+from fac_lab.settings import CollectSettings, ModelSettings, SaeSettings, SaeTrainingSettings
 from fac_lab.studies.dictionary import concept_f1
 from fac_lab.world import concepts, queries
 
@@ -82,12 +83,13 @@ def source_digest() -> str:
     code = [*sorted((package / "world").glob("*.py")), *(package / "mini" / f"{name}.py" for name in TRAINING_CODE)]
     return digest(
         [path.read_bytes() for path in texts],
-        [_without_docstrings(path.read_text(encoding="utf-8")) for path in code],
+        [without_docstrings(path.read_text(encoding="utf-8")) for path in code],
         [SAES, LAYER, SAE_QUERIES],
     )
 
 
-def _without_docstrings(code: str) -> str:
+def without_docstrings(code: str) -> str:
+    """A module's syntax tree as text, comments and docstrings left out."""
     tree = ast.parse(code)
     for node in ast.walk(tree):
         if isinstance(getattr(node, "body", None), list):

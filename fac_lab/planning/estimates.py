@@ -8,7 +8,7 @@ weights get no gradient of their own: 4 N in all. Attention adds 4 x tokens x wi
 from typing import NamedTuple
 
 from fac_lab.planning.facts import BYTES, FLOAT32, ModelFacts
-from fac_lab.profile import DetectorSettings
+from fac_lab.settings import DetectorSettings
 
 GB = 1e9
 FORMULAS = (
@@ -65,7 +65,9 @@ def training_operations(
         return 2 * model.headless * row_tokens * (runs / seeds * rows + test_rows)
     trained = runs * settings.epochs * rows * row_tokens
     scored = runs * test_rows * row_tokens
-    return 4 * model.headless * trained + 2 * model.headless * scored
+    # Forward, and backward to the activations; gradients of the weights only where all of them are trained.
+    per_weight = 6 if settings.mode == "full" else 4
+    return per_weight * model.headless * trained + 2 * model.headless * scored
 
 
 def reading_memory(
@@ -93,6 +95,8 @@ def training_memory(
     if settings.mode == "head":
         return weights + reserve_gb * GB
     kept = settings.batch * row_tokens * model.width * model.layers * activation_bytes
+    if settings.mode == "full":  # a copy in float32 beside the backbone, with gradients and moments
+        return weights + kept + model.headless * adapter_bytes + reserve_gb * GB
     return weights + kept + adapter_parameters(model, settings.r) * adapter_bytes + reserve_gb * GB
 
 

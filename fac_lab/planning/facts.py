@@ -12,7 +12,8 @@ from typing import NamedTuple
 import yaml
 
 from fac_lab.errors import SettingsError
-from fac_lab.profile import SaeSettings, resolve
+from fac_lab.profile import resolve
+from fac_lab.settings import SaeSettings
 
 MODELS = Path(__file__).parent / "models.yaml"
 FLOAT32 = 4

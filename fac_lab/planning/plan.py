@@ -13,7 +13,8 @@ from fac_lab.planning.estimates import Device
 from fac_lab.planning.facts import ModelFacts, SaeFacts, model_facts, sae_facts
 from fac_lab.planning.steps import Step, own_steps, serving_step
 from fac_lab.planning.workload import Calls, Sizes, workload
-from fac_lab.profile import ChatSettings, Profile, is_loopback
+from fac_lab.profile import Profile, is_loopback
+from fac_lab.settings import ChatSettings
 
 ROLES = ("generator", "annotator")
 

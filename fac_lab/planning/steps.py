@@ -7,7 +7,8 @@ from fac_lab.planning.assumptions import Assumptions
 from fac_lab.planning.estimates import GB, Device
 from fac_lab.planning.facts import ModelFacts, model_facts, sae_facts
 from fac_lab.planning.workload import Calls, Reading, Training, Workload
-from fac_lab.profile import ChatSettings, Profile
+from fac_lab.profile import Profile
+from fac_lab.settings import ChatSettings
 
 
 class Step(NamedTuple):
@@ -76,7 +77,7 @@ def _training(
 ) -> Step:
     detector = profile.detector
     what = f"train and score {run.runs} detectors ({detector.mode})"
-    passes = detector.epochs if detector.mode == "lora" else 1
+    passes = 1 if detector.mode == "head" else detector.epochs
     tokens = round(run.runs * (passes * run.rows + run.test_rows) * run.row_tokens)
     if subject is None:
         return Step(what, tokens, None, None)

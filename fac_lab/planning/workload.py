@@ -12,7 +12,8 @@ from typing import NamedTuple
 from fac_lab import annotation, synthesis
 from fac_lab.errors import SettingsError
 from fac_lab.plain import nearest
-from fac_lab.profile import Profile, SynthesisSettings
+from fac_lab.profile import Profile
+from fac_lab.settings import SynthesisSettings
 
 ARMS = 5
 """Arms of the toxicity study; all but "none" add samples."""

@@ -17,7 +17,14 @@ from fac_lab.features.stats import FeatureStats
 from fac_lab.lab import Lab
 from fac_lab.studies.label_noise import reached
 from fac_lab.studies.methods import ARMS, Arm
-from fac_lab.studies.toxicity import detector_auprc, harmful_gap, starting_rows, test_rows, truth_of
+from fac_lab.studies.toxicity import (
+    detector_auprc,
+    harmful_gap,
+    samples_asked,
+    starting_rows,
+    test_rows,
+    truth_of,
+)
 
 MATCHES = ("samples", "draws")
 MEASURE_OF_SIZE = "fac_two_step"
@@ -45,7 +52,7 @@ def baseline_study(
         for held_out_set in sets:
             gap = harmful_gap(lab, anchor, held_out_set=held_out_set)
             start = starting_rows(gap, n_safe=study.safe_samples, n_toxic=study.seed_samples)
-            asked = min(len(gap.coverage.missing), study.budget or len(gap.coverage.missing))
+            asked = samples_asked(lab, gap)
             written = {}
             for name, arm in arms.items():
                 bar.set_postfix_str(f"set {held_out_set}, {name} writes")

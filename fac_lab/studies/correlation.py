@@ -29,7 +29,7 @@ from fac_lab.errors import DataError
 from fac_lab.features.stats import FeatureStats
 from fac_lab.features.subject import Subject
 from fac_lab.lab import Lab
-from fac_lab.profile import CoverageRule
+from fac_lab.settings import CoverageRule
 from fac_lab.studies.label_ways import as_mask
 from fac_lab.studies.make_up import DESIGNS, MakeUp, design, toxic_rows, true_coverage
 from fac_lab.studies.missing import PAPER_RULE, main_concepts, world_corpus

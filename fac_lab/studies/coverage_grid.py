@@ -16,7 +16,7 @@ from fac_lab.annotation.probe import information_gain
 from fac_lab.coverage import threshold
 from fac_lab.errors import SettingsError
 from fac_lab.features.stats import EDGES, N_BINS, FeatureStats
-from fac_lab.profile import CoverageRule
+from fac_lab.settings import CoverageRule
 from fac_lab.support import minimum_support
 
 VARIANT = ("anchor", "rule", "relevance", "weight")

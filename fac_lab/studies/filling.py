@@ -17,7 +17,7 @@ from fac_lab.corpora import Row
 from fac_lab.coverage import Coverage, cover
 from fac_lab.features.stats import FeatureStats
 from fac_lab.lab import Lab
-from fac_lab.profile import CoverageRule
+from fac_lab.settings import CoverageRule
 from fac_lab.studies.missing import world_corpus
 from fac_lab.studies.toxicity import Gap, detector_auprc, harmful_gap, starting_rows, test_rows
 from fac_lab.synthesis.samples import SOUND
@@ -132,4 +132,7 @@ def variant(lab: Lab, **changes: Any) -> Lab:
     other.subject, other.sae, other.encoder = lab.subject, lab.sae, lab.encoder
     if "generator" not in changes:
         other.generator = lab.generator
+    for part in ("annotator", "backbone"):
+        if part not in changes and part in vars(lab):
+            setattr(other, part, getattr(lab, part))
     return other

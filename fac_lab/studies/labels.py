@@ -22,7 +22,7 @@ from fac_lab.errors import SettingsError
 from fac_lab.features.stats import FeatureStats
 from fac_lab.lab import Lab
 from fac_lab.mini.documents import is_unseen, summary
-from fac_lab.profile import ChatSettings
+from fac_lab.settings import ChatSettings
 from fac_lab.studies.missing import main_concepts
 from fac_lab.world import concepts
 

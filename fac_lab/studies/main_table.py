@@ -8,22 +8,27 @@ killed run goes on with the cell it was in. In a column all methods may make as 
 as many as our method kept, or all that they have where that is less (`added` says how many).
 """
 
+import argparse
+import logging
+import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
 from tqdm import tqdm
 
-from fac_lab.errors import SettingsError
+from fac_lab.errors import FacLabError, SettingsError
 from fac_lab.features.stats import FeatureStats
 from fac_lab.lab import Lab
 from fac_lab.plain import nearest
-from fac_lab.studies.methods import METHODS, Written, write
+from fac_lab.studies import detection, instruction, reward, steering
+from fac_lab.studies.methods import METHODS, matched
 from fac_lab.studies.toxicity import Gap, harmful_gap
 
-OURS = "FAC Synthesis"
 AT_MOST_SETS = 3
-"""Held-out sets of a table: a cell costs some ten seconds, and there are ten methods and five columns of them."""
+"""Held-out sets of a column: a cell costs some ten seconds, and there are ten methods and five columns of them."""
 
 
 class Column(NamedTuple):
@@ -37,8 +42,31 @@ class Column(NamedTuple):
     """(lab, anchor, gap, written, *, arm, held_out_set, seed) -> at least `values`, in percent."""
     gap: Callable[..., Gap] = harmful_gap
     """(lab, anchor, *, held_out_set) -> the seed that the methods start from."""
+    sets: int = AT_MOST_SETS
+    """Most held-out sets."""
     most: int | None = None
     """Most samples of a method; None is what the profile's budget says, or one for each missing feature."""
+
+
+COLUMNS: dict[str, Column] = {
+    "toxicity": Column(detection.TASK, ("tox_auprc",), detection.toxicity_cell),
+    "reward": Column(reward.TASK, ("rm_acc",), reward.reward_cell, sets=reward.AT_MOST_SETS),
+    **{
+        name: Column(
+            task, (steering.VALUES[task],), partial(steering.steering_cell, behaviour=task), most=steering.ASKED
+        )
+        for name, task in (("sycophancy", "sycophancy"), ("survival", "survival_instinct"))
+    },
+    "instruction": Column(
+        instruction.TASK,
+        instruction.VALUES,
+        instruction.instruction_cell,
+        gap=instruction.instruction_gap,
+        sets=2,
+        most=instruction.MOST,
+    ),
+}
+"""Tasks by the name that `--only` takes."""
 
 
 class Cell(NamedTuple):
@@ -50,25 +78,12 @@ class Cell(NamedTuple):
     seed: int
 
 
-def samples(lab: Lab, anchor: FeatureStats, gap: Gap, column: Column, method: str, held_out_set: int) -> Written:
-    """What a method adds in a column: no more samples than our method kept for the same seed."""
-
-    def asked(arm: str) -> Written:
-        missing = len(gap.coverage.missing)
-        most = min(missing, column.most or lab.profile.study.budget or missing)
-        return write(lab, anchor, gap, arm, most, held_out_set, task=column.task)
-
-    size = len(asked(METHODS[OURS]).texts)
-    made = asked(METHODS[method])
-    return made._replace(texts=made.texts[:size], parts=made.parts[:size])
-
-
 def main_table(
     lab: Lab,
     anchor: FeatureStats,
     *,
     sets: Sequence[int],
-    columns: Mapping[str, Column],
+    columns: Mapping[str, Column] = COLUMNS,
     only: Collection[str] = (),
 ) -> pd.DataFrame:
     """Every cell, or those of the columns and methods named in `only`: `column`, `method`, `held_out_set`, `seed`,
@@ -80,7 +95,7 @@ def main_table(
     cells = [
         Cell(column, method, held_out_set, seed)
         for column in chosen[0]
-        for held_out_set in sets
+        for held_out_set in sets[: columns[column].sets]
         for method in chosen[1]
         for seed in lab.profile.seeds
     ]
@@ -101,7 +116,8 @@ def _filled(
             # The seeds of a method share its gap and its samples.
             if found[0] != cell[:3]:
                 gap = column.gap(lab, anchor, held_out_set=cell.held_out_set)
-                found = (cell[:3], gap, samples(lab, anchor, gap, column, cell.method, cell.held_out_set))
+                arm, options = METHODS[cell.method], {"task": column.task, "most": column.most}
+                found = (cell[:3], gap, matched(lab, anchor, gap, arm, cell.held_out_set, **options))
             _, gap, written = found
             where = {"held_out_set": cell.held_out_set, "seed": cell.seed}
             values = column.cell(lab, anchor, gap, written, arm=METHODS[cell.method], **where)
@@ -122,3 +138,34 @@ def _chosen(columns: Mapping[str, Column], only: Collection[str]) -> tuple[list[
         [name for name in columns if name in only] or list(columns),
         [name for name in METHODS if name in only] or list(METHODS),
     )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Fill the table or a part of it; the whole is stored, a part is shown. Returns the exit status."""
+    from fac_lab.studies.results import make_result
+
+    parser = argparse.ArgumentParser(prog="fac_lab.studies.main_table", description=__doc__.splitlines()[0])
+    parser.add_argument("--only", action="append", default=[], metavar="NAME", help="a column or a method; repeatable")
+    parser.add_argument("--sets", type=int, default=AT_MOST_SETS, metavar="N", help="held-out sets (%(default)s)")
+    parser.add_argument("--profile")
+    parser.add_argument("--runs", type=Path, metavar="FOLDER", help="where finished work is kept (runs/PROFILE)")
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    try:
+        lab = Lab.open(options.profile, out=options.runs)
+        if not options.only and options.sets == AT_MOST_SETS and options.runs is None:
+            frame = make_result("main_table", lab)
+        else:
+            anchor = lab.stats(lab.corpus("anchor"), keep_matrix=True)
+            sets = range(min(options.sets, lab.profile.study.held_out_sets))
+            frame = main_table(lab, anchor, sets=sets, only=options.only)
+    except FacLabError as error:
+        print(f"main_table: {error}", file=sys.stderr)
+        return 2
+    means = frame.groupby(["measure", "method"], sort=False).value.agg(["mean", "std", "count"])
+    print(means.round(2).to_string())
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

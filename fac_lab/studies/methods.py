@@ -133,6 +133,9 @@ METHODS: dict[str, str] = {
 gap's seed holds, which is what the paper's undefined "full dataset" means here; the task says how."""
 
 
+OURS = "FAC Synthesis"
+
+
 def write(
     lab: Lab, anchor: FeatureStats, gap: Gap, arm: str, n: int, held_out_set: int, *, task: str = "toxicity"
 ) -> Written:
@@ -145,3 +148,22 @@ def write(
     if arm not in ARMS:
         raise SettingsError(f"no arm {arm!r}{nearest(arm, ARMS)}; there are: {', '.join([*ARMS, 'full'])}")
     return ARMS[arm](lab, anchor, gap, n, held_out_set, task=task)
+
+
+def matched(
+    lab: Lab,
+    anchor: FeatureStats,
+    gap: Gap,
+    arm: str,
+    held_out_set: int,
+    *,
+    task: str = "toxicity",
+    most: int | None = None,
+) -> Written:
+    """What an arm adds in a fair comparison: asked for one sample per missing feature, as far as budget and `most` go,
+    and cut to as many as our method kept for the same gap."""
+    missing = len(gap.coverage.missing)
+    n = min(missing, most or missing, lab.profile.study.budget or missing)
+    size = len(write(lab, anchor, gap, METHODS[OURS], n, held_out_set, task=task).texts)
+    made = write(lab, anchor, gap, arm, n, held_out_set, task=task)
+    return made._replace(texts=made.texts[:size], parts=made.parts[:size])

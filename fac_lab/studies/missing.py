@@ -12,7 +12,7 @@ from fac_lab.corpora import Corpus, Row
 from fac_lab.coverage import cover
 from fac_lab.features.stats import FeatureStats
 from fac_lab.lab import Lab
-from fac_lab.profile import CoverageRule
+from fac_lab.settings import CoverageRule
 from fac_lab.world import Concept, concepts, hold_out, queries
 
 PAPER_RULE = CoverageRule(kind="absolute", delta=0.0, support=1)

@@ -34,7 +34,7 @@ from fac_lab.diversity import diversity, find_clusters
 from fac_lab.errors import DataError
 from fac_lab.features.subject import Subject
 from fac_lab.lab import Lab
-from fac_lab.profile import CoverageRule, ModelSettings
+from fac_lab.settings import CoverageRule, ModelSettings
 from fac_lab.store import Artifact
 from fac_lab.studies.correlation import correlations, measures_of
 from fac_lab.studies.coverage_grid import RANDOM_DRAWS, coverage_grid, relevance_by_labels

@@ -21,19 +21,40 @@ from fac_lab.errors import ArtifactError
 from fac_lab.lab import Lab
 from fac_lab.profile import as_dict, project_root
 from fac_lab.store import package_versions
-from fac_lab.studies import amounts, label_noise, label_ways, steps, switches
+from fac_lab.studies import (
+    amounts,
+    detection,
+    label_noise,
+    label_ways,
+    main_table,
+    matches,
+    shared_features,
+    steps,
+    switches,
+    transfer,
+)
 from fac_lab.studies.baselines import baseline_study
 from fac_lab.studies.correlation import SETS, correlation_study
 from fac_lab.studies.generators import generator_study
+from fac_lab.studies.instruction import instruction_study, sizes_study
 from fac_lab.studies.labels import label_study
+from fac_lab.studies.length_control import lc_check
 from fac_lab.studies.missing import recovery_study
 from fac_lab.studies.numerics import numerics_study
+from fac_lab.studies.protocols import protocols_study
+from fac_lab.studies.representation import representation_study
 from fac_lab.studies.reward import reward_study
 from fac_lab.studies.reward_real import real_reward_study
+from fac_lab.studies.sae_sensitivity import layer_study, sae_study
 from fac_lab.studies.scrutiny import scrutiny_study
 from fac_lab.studies.selection import selection_study
 from fac_lab.studies.selection_real import real_selection_study
+from fac_lab.studies.theory import theory_study
+from fac_lab.studies.threshold_sweep import threshold_study
 from fac_lab.studies.toxicity import compare_arms
+from fac_lab.studies.toxicity_real import real_detection_study
+from fac_lab.studies.training_scale import training_scale_study
+from fac_lab.studies.variants import variants_study
 
 log = logging.getLogger(__name__)
 
@@ -52,10 +73,16 @@ def _on_anchor(study: Callable[..., pd.DataFrame], *, at_most: int | None = None
     return run
 
 
+def _on_sets(study: Callable[..., pd.DataFrame], *, at_most: int) -> Callable[[Lab], pd.DataFrame]:
+    """A study of several models, each with an anchor of its own, over `at_most` so many held-out sets."""
+    return lambda lab: study(lab, sets=range(lab.profile.study.held_out_sets)[:at_most])
+
+
 RESULTS: dict[str, Callable[[Lab], pd.DataFrame]] = {
     "recovery": _recovery,
     "arms": _on_anchor(compare_arms),
     "baselines": _on_anchor(baseline_study, at_most=3),
+    "main_table": _on_anchor(main_table.main_table, at_most=main_table.AT_MOST_SETS),
     "labels": label_study,
     "label_ways": _on_anchor(label_ways.ways_study),
     "label_overlap": _on_anchor(label_ways.overlap_study),
@@ -76,7 +103,29 @@ RESULTS: dict[str, Callable[[Lab], pd.DataFrame]] = {
     "reward_head": _on_anchor(partial(reward_study, mode="head"), at_most=2),
     "reward_lora": _on_anchor(partial(reward_study, mode="lora"), at_most=2),
     "reward_real": real_reward_study,
+    "toxicity_trial": lambda lab: detection.trial_study(lab, lab.stats(lab.corpus("anchor"), keep_matrix=True)),
+    "toxicity_lora": _on_anchor(partial(detection.detection_study, mode="lora", seeds=detection.LORA_SEEDS), at_most=3),
+    "toxicity_head": _on_anchor(partial(detection.detection_study, mode="head"), at_most=3),
+    "training_scale": _on_anchor(training_scale_study, at_most=3),
+    "toxicity_real": real_detection_study,
+    "protocols": protocols_study,
+    "theory": _on_anchor(theory_study, at_most=3),
+    "transfer_matches": matches.matches_study,
+    "transfer_shared": _on_sets(shared_features.shared_study, at_most=5),
+    "transfer_grid": _on_sets(transfer.grid_study, at_most=3),
+    "table03": _on_sets(shared_features.shared_training_study, at_most=3),
+    "self_improvement": _on_sets(transfer.self_improvement_study, at_most=3),
+    "fac_variants": _on_anchor(variants_study, at_most=3),
+    "representation": _on_anchor(representation_study, at_most=3),
+    "threshold_sweep": _on_anchor(threshold_study, at_most=2),
+    "sae_sensitivity": lambda lab: sae_study(lab, sets=range(lab.profile.study.held_out_sets)[:2]),
+    "layer_sweep": lambda lab: layer_study(lab, sets=range(lab.profile.study.held_out_sets)[:2]),
+    "instruction": _on_anchor(instruction_study, at_most=2),
+    "instruction_sizes": _on_anchor(sizes_study, at_most=2),
+    "lc_check": lc_check,
 }
+WITHOUT_SAE = ("toxicity_real",)
+"""Results that read no features; their profile need not have an SAE yet."""
 
 
 def results_folder() -> Path:
@@ -88,7 +137,9 @@ def make_result(name: str, lab: Lab, folder: Path | None = None) -> pd.DataFrame
     """Compute a result and write it with its manifest."""
     started = time.monotonic()
     frame = RESULTS[name](lab)
-    facts = {"profile": as_dict(lab.profile), "subject": lab.subject.digest, "sae": lab.encoder.digest}
+    facts = {"profile": as_dict(lab.profile), "subject": lab.subject.digest}
+    if name not in WITHOUT_SAE:
+        facts["sae"] = lab.encoder.digest
     write_result(name, frame, {**facts, "seconds": round(time.monotonic() - started)}, folder)
     return frame
 

@@ -17,8 +17,8 @@ from tqdm import tqdm
 from fac_lab.errors import SettingsError
 from fac_lab.features.stats import FeatureStats
 from fac_lab.lab import Lab
-from fac_lab.profile import DetectorSettings
-from fac_lab.studies.methods import METHODS, Written, write
+from fac_lab.settings import DetectorSettings
+from fac_lab.studies.methods import METHODS, Written, matched
 from fac_lab.studies.preferences import (
     ABOUT_HARM,
     TEST_PAIRS,
@@ -35,9 +35,6 @@ from fac_lab.tasks.reward_bench import bench_score, length_balanced
 from fac_lab.world import recognise
 
 TASK = "reward_modelling"
-MOST: int | None = None
-"""Pairs of a method; None is one for each missing feature, or the profile's budget."""
-OURS = "FAC Synthesis"
 MODES = ("head", "lora")
 BESIDE = {"head": ("plain", "random_features", "oracle"), "lora": ("oracle",)}
 """Arms that the paper's tables have not, by mode: LoRA is ten times dearer."""
@@ -170,11 +167,8 @@ def reward_study(
     with tqdm(total=len(sets) * len(arms) * len(lab.profile.seeds), desc=f"reward, {mode}", unit="cell") as bar:
         for held_out_set in sets:
             gap = harmful_gap(lab, anchor, held_out_set=held_out_set)
-            most = min(len(gap.coverage.missing), lab.profile.study.budget or len(gap.coverage.missing))
-            size = len(write(lab, anchor, gap, METHODS[OURS], most, held_out_set, task=TASK).texts)
             for method, arm in arms.items():
-                made = write(lab, anchor, gap, arm, most, held_out_set, task=TASK)
-                made = made._replace(texts=made.texts[:size], parts=made.parts[:size])
+                made = matched(lab, anchor, gap, arm, held_out_set, task=TASK)
                 truth = truth_of_pairs(added_pairs(made, seed=held_out_set), gap)
                 for seed in lab.profile.seeds:
                     where = {"held_out_set": held_out_set, "seed": seed}

@@ -17,8 +17,8 @@ from fac_lab.corpora import open_corpus
 from fac_lab.digests import digest
 from fac_lab.errors import DataError
 from fac_lab.lab import Lab
-from fac_lab.profile import CorpusSettings, DetectorSettings
 from fac_lab.rows import Pair
+from fac_lab.settings import CorpusSettings, DetectorSettings
 from fac_lab.tasks.reward import Comparison
 from fac_lab.tasks.reward_bench import bench_score, length_balanced, own_sections
 

@@ -20,7 +20,7 @@ from fac_lab.coverage import PAPER_DELTAS, threshold
 from fac_lab.errors import DataError
 from fac_lab.features.stats import FeatureStats
 from fac_lab.lab import Lab
-from fac_lab.profile import CoverageRule, SaeSettings
+from fac_lab.settings import CoverageRule, SaeSettings
 from fac_lab.studies.correlation import (
     COVARIATES,
     OUTCOME,
@@ -163,14 +163,29 @@ def _clusters(lab: Lab, points: Sequence[tuple[str, list[Row]]]) -> Iterator[Way
             yield Way("clusters", f"{n} dense clusters", chosen, facts, fac)
 
 
-def with_dictionary(lab: Lab, width: int, k: int) -> Lab:
-    """The lab with another SAE of the same subject, trained as the profile says but for width, K and TRAINED_SHARE."""
-    folder = Path(lab.store.root) / "dictionaries" / f"{width}-{k}"
-    own = lab.profile.sae_training
+def with_dictionary(lab: Lab, width: int, k: int, *, layer: int | None = None) -> Lab:
+    """The lab with another SAE of the same subject, trained as the profile says but for width, K and TRAINED_SHARE.
+
+    With a `layer` other than the profile's the subject is read there. Chat models and the detector's backbone stay
+    those of `lab`, as far as it opened them.
+    """
+    own, subject = lab.profile.sae_training, lab.profile.subject
+    elsewhere = layer is not None and layer != subject.layer
+    name = f"{width}-{k}" + (f"-layer-{layer}" if elsewhere else "")
+    folder = Path(lab.store.root) / "dictionaries" / name
     training = replace(own, d_sae=width, k=k, tokens=max(own.batch, round(TRAINED_SHARE * own.tokens)))
-    profile = replace(lab.profile, sae=SaeSettings("folder", str(folder.resolve())), sae_training=training)
+    profile = replace(
+        lab.profile,
+        subject=replace(subject, layer=layer) if elsewhere else subject,
+        sae=SaeSettings("folder", str(folder.resolve())),
+        sae_training=training,
+    )
     other = Lab(profile, lab.store.root)
-    other.subject = lab.subject
+    if not elsewhere:
+        other.subject = lab.subject
+    for part in ("generator", "annotator", "backbone"):
+        if part in vars(lab):
+            setattr(other, part, getattr(lab, part))
     # As many texts as the anchor has, and none of them: some 40 tokens each are what this much training reads.
     other.train_sae(world_corpus("sae training", lab.profile.corpora["anchor"].n, seed=500))
     return other

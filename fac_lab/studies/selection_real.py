@@ -21,7 +21,7 @@ from fac_lab.errors import DataError
 from fac_lab.features.embeddings import embed
 from fac_lab.features.subject import Subject
 from fac_lab.lab import Lab
-from fac_lab.profile import CorpusSettings
+from fac_lab.settings import CorpusSettings
 from fac_lab.studies.selection import CHOICES, POOLS, Pool, choose_rows, covered_share
 
 CLUSTERS, CLUSTER_ROWS, ADDED, SAFE_ROWS = 8, 20, 60, 500

@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from fac_lab.features.stats import FeatureStats
 from fac_lab.lab import Lab
-from fac_lab.profile import SynthesisSettings
+from fac_lab.settings import SynthesisSettings
 from fac_lab.studies.filling import open_filling, reach
 from fac_lab.studies.label_ways import jaccard
 from fac_lab.studies.missing import recovery

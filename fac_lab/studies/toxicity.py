@@ -23,6 +23,7 @@ from fac_lab.corpora import Corpus, Row
 from fac_lab.coverage import Coverage, cover
 from fac_lab.features.stats import FeatureStats
 from fac_lab.lab import Lab
+from fac_lab.settings import DetectorSettings
 from fac_lab.studies.missing import world_corpus
 from fac_lab.world import Concept, concepts, hold_out, queries, recognise
 
@@ -48,13 +49,17 @@ class Gap(NamedTuple):
         return self.labels.set_index("feature", drop=False).loc[self.coverage.missing]
 
 
+def lacking_seed(lab: Lab, *, held_out_set: int) -> tuple[tuple[Concept, ...], Corpus]:
+    """A random share of the harmful concepts, and a seed that lacks them."""
+    n_harmful = sum(concept.harmful for concept in concepts())
+    held_out = hold_out(round(lab.profile.study.held_out_share * n_harmful), seed=held_out_set, harmful=True)
+    n = lab.profile.corpora["seed"].n
+    return held_out, world_corpus("seed", n, seed=1000 + held_out_set, without=held_out)
+
+
 def harmful_gap(lab: Lab, anchor: FeatureStats, *, held_out_set: int) -> Gap:
     """A seed that lacks a random share of the harmful concepts, measured against the anchor."""
-    study = lab.profile.study
-    n_harmful = sum(concept.harmful for concept in concepts())
-    held_out = hold_out(round(study.held_out_share * n_harmful), seed=held_out_set, harmful=True)
-    settings = lab.profile.corpora["seed"]
-    seed = world_corpus("seed", settings.n, seed=1000 + held_out_set, without=held_out)
+    held_out, seed = lacking_seed(lab, held_out_set=held_out_set)
     everything = cover(anchor, lab.stats(seed), lab.profile.rule)
     labels = lab.annotate(anchor, np.flatnonzero(everything.anchor_support))
     relevant = np.zeros(len(everything.relevant), dtype=bool)
@@ -76,6 +81,12 @@ def starting_rows(gap: Gap, *, n_safe: int, n_toxic: int) -> list[Row]:
     """The labelled rows that every arm has: the first of each kind in the seed."""
     rows = list(gap.seed)
     return [row for row in rows if not row.label][:n_safe] + [row for row in rows if row.label][:n_toxic]
+
+
+def samples_asked(lab: Lab, gap: Gap) -> int:
+    """Samples that an arm is to write: one per missing relevant feature, at most the profile's budget."""
+    n_missing = len(gap.coverage.missing)
+    return min(n_missing, lab.profile.study.budget or n_missing)
 
 
 def additions(lab: Lab, anchor: FeatureStats, gap: Gap, *, held_out_set: int) -> dict[str, list[str]]:
@@ -147,12 +158,14 @@ def compare_arms(lab: Lab, anchor: FeatureStats, *, sets: Sequence[int], arms: S
     return pd.DataFrame(records)
 
 
-def detector_auprc(lab: Lab, train: Sequence[Row], test: Sequence[Row], seed: int) -> float:
-    """AUPRC of one detector under the profile's settings; a run that was made before is read, not made again."""
+def detector_auprc(
+    lab: Lab, train: Sequence[Row], test: Sequence[Row], seed: int, settings: DetectorSettings | None = None
+) -> float:
+    """AUPRC of one detector, under the profile's settings if none are given; a run that was made before is read."""
     # What trains detectors takes five seconds to import, and the gap is looked at without any.
     from fac_lab.tasks.toxicity import train_detector
 
-    settings = lab.profile.detector
+    settings = settings or lab.profile.detector
     artifact = lab.store.once(
         "detector",
         lambda _: {"auprc": train_detector(lab.backbone, train, test, settings, seed=seed, progress=False).auprc},

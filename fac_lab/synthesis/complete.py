@@ -35,7 +35,7 @@ def complete(samples: Sequence[Sample], writer: Writer) -> list[Sample]:
         return list(samples)
     chosen = [samples[i] for i in places]
     if not writer.style.structured and writer.form is CHOICE:
-        rest = [_framed(sample.text, writer.task) for sample in chosen]
+        rest = [framed(sample.text, writer.task) for sample in chosen]
         failed = [""] * len(chosen)
     else:
         rest, failed = _asked(chosen, writer)
@@ -85,7 +85,8 @@ def _turn(text: str) -> Messages:
     return ({"role": "user", "content": text},)
 
 
-def _framed(query: str, task: str) -> dict[str, str]:
+def framed(query: str, task: str) -> dict[str, str]:
+    """A query as the parts of an A/B item, in the one frame that the mini world has for the task."""
     return {part: frame.replace("{query}", query) for part, frame in _frames()[task].items()}
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from fac_lab.chat.client import ChatClient
-from fac_lab.profile import SynthesisSettings
+from fac_lab.settings import SynthesisSettings
 from fac_lab.synthesis.complete import complete
 from fac_lab.synthesis.samples import Sample, choose, kept
 from fac_lab.synthesis.writer import Draft, Writer

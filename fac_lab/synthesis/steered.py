@@ -24,7 +24,7 @@ from fac_lab.errors import DataError, ModelError
 from fac_lab.features.perplexity import perplexity
 from fac_lab.features.stats import EDGES, FeatureStats, snap
 from fac_lab.features.subject import Subject
-from fac_lab.profile import SteeringSynthesisSettings, SynthesisSettings
+from fac_lab.settings import SteeringSynthesisSettings, SynthesisSettings
 from fac_lab.synthesis.formats import QUERY, said_fault
 from fac_lab.synthesis.samples import Sample, choose, kept
 from fac_lab.synthesis.steering import Writer, directions

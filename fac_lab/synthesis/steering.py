@@ -19,7 +19,7 @@ from fac_lab.chat.local import render, turn_ends
 from fac_lab.chat.sampling import SeededSampling
 from fac_lab.errors import DataError, ModelError
 from fac_lab.features.subject import Subject, layer_output
-from fac_lab.profile import SynthesisSettings
+from fac_lab.settings import SynthesisSettings
 
 
 class Draft(NamedTuple):

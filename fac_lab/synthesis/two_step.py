@@ -26,7 +26,7 @@ import numpy as np
 
 from fac_lab.chat.client import ChatClient
 from fac_lab.errors import DataError
-from fac_lab.profile import SynthesisSettings
+from fac_lab.settings import SynthesisSettings
 from fac_lab.synthesis.complete import complete
 from fac_lab.synthesis.samples import Sample, choose, kept, normalise
 from fac_lab.synthesis.writer import Writer

@@ -16,8 +16,8 @@ from typing import NamedTuple
 from fac_lab.annotation.styles import Style, Unreadable, json_object, object_schema, style_of
 from fac_lab.chat.client import ChatClient, ChatReply, ChatRequest
 from fac_lab.digests import digest
-from fac_lab.profile import SynthesisSettings
 from fac_lab.prompts import Prompt, load_prompt
+from fac_lab.settings import SynthesisSettings
 from fac_lab.synthesis.formats import Format, format_of, rest_fault, said_fault, said_limits
 from fac_lab.synthesis.samples import Sample
 

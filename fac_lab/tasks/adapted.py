@@ -1,5 +1,7 @@
-"""A head, and LoRA adapters where asked for, trained on a borrowed backbone: detectors and reward models share it."""
+"""A head, and LoRA adapters or all weights where asked for, trained on a borrowed backbone: detectors and reward
+models share it."""
 
+import copy
 import json
 import tempfile
 from collections.abc import Callable, Sequence
@@ -16,7 +18,7 @@ from torch.nn import functional
 from tqdm.auto import tqdm
 
 from fac_lab.errors import ArtifactError, SettingsError
-from fac_lab.profile import DetectorSettings
+from fac_lab.settings import DetectorSettings
 from fac_lab.tasks.backbone import Backbone, pad_right, processes, quiet_transformers, run_batched
 
 PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
@@ -39,7 +41,8 @@ class HeadOnly(nn.Module):
 
 
 class Adapted:
-    """A trainable head, in mode "lora" with adapters, on a borrowed backbone: `release` gives it back."""
+    """A trainable head on a borrowed backbone: in mode "lora" with adapters, which `release` takes off again, in mode
+    "full" on a copy of it, all weights in float32."""
 
     outputs: ClassVar[int]
     """Width of the head."""
@@ -55,6 +58,8 @@ class Adapted:
         head = backbone.new_head(cls.outputs)
         if settings.mode == "head":
             return cls(backbone, settings, HeadOnly(head))
+        if settings.mode == "full":
+            return cls(backbone, settings, _copied(backbone, head))
         setattr(backbone.model, backbone.head_name, head)
         present = {name.rpartition(".")[2] for name, _ in backbone.model.named_modules()}
         adapters = peft.LoraConfig(
@@ -83,10 +88,19 @@ class Adapted:
         if settings.mode == "head":
             head.load_state_dict(load_file(folder / "head.safetensors"))
             return cls(backbone, settings, HeadOnly(head))
+        if settings.mode == "full":
+            network = _copied(backbone, head)
+            network.load_state_dict(load_file(folder / "weights.safetensors"))
+            return cls(backbone, settings, network.eval())
         setattr(backbone.model, backbone.head_name, head)
         with quiet_transformers():
             adapted = peft.PeftModel.from_pretrained(backbone.model, folder, torch_device=str(backbone.device))
         return cls(backbone, settings, adapted)
+
+    @property
+    def n_trainable(self) -> int:
+        """Parameters that training changes, head included."""
+        return sum(parameter.numel() for parameter in self.network.parameters() if parameter.requires_grad)
 
     def train(
         self,
@@ -138,10 +152,12 @@ class Adapted:
             return self.network(pooled.to(self.backbone.device))["logits"].cpu()
 
     def save(self, folder: Path) -> None:
-        """Write the head (and adapters) to `folder`; the backbone is referred to by its path, not copied."""
+        """Write what was trained to `folder`; the backbone is referred to by its path, not copied."""
         folder.mkdir(parents=True, exist_ok=True)
         if self.settings.mode == "head":
             save_file(self.network.head.state_dict(), folder / "head.safetensors")
+        elif self.settings.mode == "full":
+            save_file(self.network.state_dict(), folder / "weights.safetensors")
         else:
             self.network.save_pretrained(folder, save_embedding_layers=False)
         facts = {"base": self.backbone.path, "settings": asdict(self.settings)}
@@ -149,7 +165,7 @@ class Adapted:
 
     def release(self) -> None:
         """Take the adapters off the backbone, which is then as it was loaded."""
-        if self.settings.mode != "head":
+        if self.settings.mode == "lora":
             self.network.unload()
         self.backbone.model.eval()
 
@@ -157,6 +173,13 @@ class Adapted:
         """Token ids and mask of a batch, as the network takes them."""
         ids, mask = pad_right(rows, self.backbone.pad)
         return {"input_ids": ids, "attention_mask": mask}
+
+
+def _copied(backbone: Backbone, head: nn.Linear) -> nn.Module:
+    """A trainable copy of the backbone with this head, float32."""
+    network = copy.deepcopy(backbone.model)
+    setattr(network, backbone.head_name, head)
+    return network.float().requires_grad_(True)
 
 
 def _share(batch: int) -> int:

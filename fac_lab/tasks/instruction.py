@@ -18,8 +18,8 @@ from fac_lab.annotation.ask import ask, questions
 from fac_lab.annotation.styles import PAPER, Unreadable, answer_schema, json_object
 from fac_lab.chat.client import ChatClient, ChatRequest
 from fac_lab.errors import DataError
-from fac_lab.profile import DetectorSettings
 from fac_lab.prompts import load_prompt
+from fac_lab.settings import DetectorSettings
 from fac_lab.tasks.backbone import own_device, quiet_transformers
 
 log = logging.getLogger(__name__)
@@ -33,6 +33,8 @@ ALPACA_TEMPLATE = (
 )
 """The Alpaca format (Taori et al. 2023), for a base model whose tokenizer has no chat template."""
 PLACES = ("first", "second", "neither")
+TIES = ("neither", "tie", "both", "equal")
+"""Words by which a judge says that no answer is better; it is asked for the first."""
 
 Judge = Callable[[str, str, str], float | None]
 """Instruction, first answer, second answer -> 1 where the first is better, 0 where the second is, 0.5 for a tie, None
@@ -55,7 +57,7 @@ class Verdicts(NamedTuple):
     unread: int
     """Verdicts of both orders that could not be read."""
     by_place: float
-    """Share of the read verdicts that went to the first place: 0.5 is a judge that places leave cold."""
+    """Share of a judge's verdicts that went to the first place: 0.5 is one that places leave cold, NaN none at all."""
 
 
 def train_assistant(
@@ -152,40 +154,83 @@ def answers(chat: ChatClient, instructions: Sequence[str], *, max_tokens: int = 
 
 
 def compare(instructions: Sequence[str], ours: Sequence[str], theirs: Sequence[str], judge: Judge) -> Verdicts:
-    """Both orders of every pair of answers, by a judge that is a function."""
+    """Both orders of every pair of answers, by a judge that is a function.
+
+    Who gives no answer loses, and the same answer ties: the judge is not asked. DataError where an instruction is
+    empty, or not every one has its two answers.
+    """
+    given = _given(instructions, ours, theirs)
     orders = [
-        [judge(*asked) for asked in zip(instructions, *order, strict=True)]
-        for order in ((ours, theirs), (theirs, ours))
+        [
+            judge(asked, first, second) if known is None else _seen_from(place, known)
+            for known, asked, first, second in zip(given, instructions, *order, strict=True)
+        ]
+        for place, order in enumerate(((ours, theirs), (theirs, ours)))
     ]
-    return _joined(*orders)
+    return _joined(*orders, asked=[known is None for known in given])
 
 
 def compare_by_chat(
     instructions: Sequence[str], ours: Sequence[str], theirs: Sequence[str], chat: ChatClient
 ) -> Verdicts:
-    """Both orders of every pair, by a chat model that answers in JSON; one repair, then it counts as unread."""
+    """Both orders of every pair, by a chat model that answers in JSON; one repair, then it counts as unread.
+
+    Which pairs it is not asked about, and what is refused, is as in `compare`.
+    """
     prompt = load_prompt(PROMPTS, "compare")
+    given = _given(instructions, ours, theirs)
+    places = [i for i, known in enumerate(given) if known is None]
     conversations = [
-        prompt.messages(instruction=PAPER.quote(asked), first=PAPER.quote(first), second=PAPER.quote(second))
+        prompt.messages(
+            instruction=PAPER.quote(instructions[i]), first=PAPER.quote(pair[0][i]), second=PAPER.quote(pair[1][i])
+        )
         for pair in ((ours, theirs), (theirs, ours))
-        for asked, first, second in zip(instructions, *pair, strict=True)
+        for i in places
     ]
     schema = answer_schema("better", enum=PLACES)
     requests = questions(conversations, style=PAPER, max_tokens=64, schema=schema)
-    read = [answer.value for answer in ask(chat, requests, _read_place, style=PAPER)]
-    n = len(instructions)
-    return _joined(read[:n], read[n:])
+    read = iter([answer.value for answer in ask(chat, requests, _read_place, style=PAPER)] if requests else ())
+    orders = [[next(read) if known is None else _seen_from(place, known) for known in given] for place in (0, 1)]
+    return _joined(*orders, asked=[known is None for known in given])
+
+
+def _given(instructions: Sequence[str], ours: Sequence[str], theirs: Sequence[str]) -> list[float | None]:
+    """What our answers get without a judge; None where one is needed."""
+    if not len(instructions) == len(ours) == len(theirs):
+        raise DataError(
+            f"{len(instructions)} instructions, {len(ours)} answers and {len(theirs)} to compare with: every "
+            "instruction needs both; give an empty text for an answer that is lacking, which loses"
+        )
+    for i, text in enumerate(instructions):
+        if not text.strip():
+            raise DataError(f"instruction {i} is empty: nothing can be judged by it; drop it with its answers")
+    return [
+        0.5
+        if mine.strip() == other.strip()
+        else float(bool(mine.strip()))
+        if not (mine.strip() and other.strip())
+        else None
+        for mine, other in zip(ours, theirs, strict=True)
+    ]
+
+
+def _seen_from(place: int, ours: float) -> float:
+    """The verdict on the first place, where ours is in `place`."""
+    return 1 - ours if place else ours
 
 
 def _read_place(text: str) -> float:
     better = json_object(text, "better")["better"]
-    if better not in PLACES:
+    word = better.strip().lower() if isinstance(better, str) else better
+    if word in TIES:
+        return 0.5
+    if word not in PLACES:
         raise Unreadable(f'its "better" is none of {", ".join(PLACES)}')
-    return {"first": 1.0, "second": 0.0, "neither": 0.5}[better]
+    return {"first": 1.0, "second": 0.0}[word]
 
 
-def _joined(straight: Sequence[float | None], swapped: Sequence[float | None]) -> Verdicts:
-    """`straight` with ours in the first place, `swapped` with ours in the second."""
+def _joined(straight: Sequence[float | None], swapped: Sequence[float | None], asked: Sequence[bool]) -> Verdicts:
+    """`straight` with ours in the first place, `swapped` with ours in the second; a judge was `asked` of some."""
     places = np.array([straight, swapped], dtype=float)
     unread = int(np.isnan(places).sum())
     wins = np.stack([places[0], 1 - places[1]])
@@ -193,5 +238,6 @@ def _joined(straight: Sequence[float | None], swapped: Sequence[float | None]) -
     n_known = known.sum(0)
     total = np.where(known, wins, 0.0).sum(0)
     preferences = np.divide(total, n_known, out=np.full(len(total), np.nan), where=n_known > 0)
-    read = places[~np.isnan(places)]
+    read = places[:, np.array(asked, dtype=bool)]
+    read = read[~np.isnan(read)]
     return Verdicts(preferences, unread, float(read.mean()) if len(read) else float("nan"))

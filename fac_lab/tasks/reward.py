@@ -17,7 +17,7 @@ import transformers
 from torch.nn import functional
 
 from fac_lab.errors import DataError
-from fac_lab.profile import DetectorSettings
+from fac_lab.settings import DetectorSettings
 from fac_lab.tasks.adapted import Adapted, PlainTrainer
 from fac_lab.tasks.backbone import Backbone, processes
 

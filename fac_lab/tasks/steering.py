@@ -24,7 +24,10 @@ from fac_lab.tasks.backbone import pad_right
 
 MULTIPLIERS = (-1.0, -0.5, 0.0, 0.5, 1.0)
 OPENING = "("
-"""What stands before the letter in an answer."""
+"""What stands before the letter in an answer, as CAA writes it; a model that learned to answer otherwise says so."""
+
+Cue = tuple[str, str]
+"""A persona in words: what the system says, and what stands behind the options."""
 
 
 class _Asked(NamedTuple):
@@ -41,15 +44,26 @@ class _Asked(NamedTuple):
 class Steering:
     """A chat model whose answers to A/B items are read and moved at the output of one layer.
 
-    `bridge` is a TransformerBridge, `layer` counts from 0 (the paper's 12th is 11).
+    `bridge` is a TransformerBridge, `layer` counts from 0 (the paper's 12th is 11). `opening` stands before the letter
+    in an answer; it may be empty, and the vector is then added at the last token before the letter.
     """
 
-    def __init__(self, bridge: Any, tokenizer: Any, *, layer: int, answer_at: str = "paper", batch: int = 32) -> None:
+    def __init__(
+        self,
+        bridge: Any,
+        tokenizer: Any,
+        *,
+        layer: int,
+        answer_at: str = "paper",
+        opening: str = OPENING,
+        batch: int = 32,
+    ) -> None:
         if answer_at not in ("paper", "code"):
             raise SettingsError(f'answer_at is {answer_at!r}; it has to be "paper" or "code"')
         if not 0 <= layer < bridge.cfg.n_layers:
             raise SettingsError(f"layer {layer} does not exist: this model has layers 0 to {bridge.cfg.n_layers - 1}")
-        self.bridge, self.tokenizer, self.layer, self.answer_at, self.batch = bridge, tokenizer, layer, answer_at, batch
+        self.bridge, self.tokenizer, self.layer, self.batch = bridge, tokenizer, layer, batch
+        self.answer_at, self.opening = answer_at, opening
 
     @classmethod
     def load(cls, path: str, *, layer: int, **options: Any) -> "Steering":
@@ -72,9 +86,26 @@ class Steering:
         states = [self._states([[*one.ids, one.letters[which]] for one in asked]) for which in (0, 1)]
         return (states[0] - states[1]).mean(0)
 
-    def probabilities(self, items: Sequence[Item], vector: Tensor | None = None, multiplier: float = 1.0) -> np.ndarray:
-        """[n_items, 2] probability of the matching letter against the other one: matching first, matching second."""
-        asked = self._both_orders(items)
+    def cue_vector(self, items: Sequence[Item], cues: tuple[Cue, Cue]) -> Tensor:
+        """How far a persona moves the state before the letter, [d_model]: the mean, over items in both orders, of the
+        state with the first cue minus that with the second. What a vector could at best carry."""
+        if not items:
+            raise DataError("a vector needs items: pass those of one behaviour")
+        states = [self._states([one.ids for one in self._both_orders(items, cue)]) for cue in cues]
+        return (states[0] - states[1]).mean(0)
+
+    def residual_norm(self, items: Sequence[Item]) -> float:
+        """Mean length of the states before the letter, by which multipliers of models can be compared."""
+        return float(self._states([one.ids for one in self._both_orders(items)]).norm(dim=1).mean())
+
+    def probabilities(
+        self, items: Sequence[Item], vector: Tensor | None = None, multiplier: float = 1.0, *, cue: Cue = ("", "")
+    ) -> np.ndarray:
+        """[n_items, 2] probability of the matching letter against the other one: matching first, matching second.
+
+        `cue` names a persona in words, beside the vector or in place of it.
+        """
+        asked = self._both_orders(items, cue)
         logits = self._logits(asked, vector, multiplier)
         pairs = torch.tensor([one.letters for one in asked])
         return logits.gather(1, pairs).softmax(-1)[:, 0].reshape(-1, 2).double().numpy()
@@ -106,30 +137,35 @@ class Steering:
     def _device(self) -> torch.device:
         return next(self.bridge.parameters()).device
 
-    def _rendered(self, text: str) -> str:
-        turn = [{"role": "user", "content": text}]
+    def _rendered(self, text: str, system: str = "") -> str:
         if self.tokenizer.chat_template:
-            return self.tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=True)
-        return (self.tokenizer.bos_token or "") + text + "\n\nAnswer: "
+            talk = [*_system(system), {"role": "user", "content": text}]
+            return self.tokenizer.apply_chat_template(talk, tokenize=False, add_generation_prompt=True)
+        before = system + "\n\n" if system else ""
+        return (self.tokenizer.bos_token or "") + before + text + "\n\nAnswer: "
 
     def _encode(self, text: str) -> list[int]:
         return self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
 
-    def _both_orders(self, items: Sequence[Item]) -> list[_Asked]:
-        return [self._asked(item, matching_first) for item in items for matching_first in (True, False)]
+    def _both_orders(self, items: Sequence[Item], cue: Cue = ("", "")) -> list[_Asked]:
+        return [self._asked(item, matching_first, cue) for item in items for matching_first in (True, False)]
 
-    def _asked(self, item: Item, matching_first: bool) -> _Asked:
-        text = item.text(matching_first=matching_first)
-        before = self._rendered(text)
-        opened = before + OPENING
+    def _asked(self, item: Item, matching_first: bool, cue: Cue = ("", "")) -> _Asked:
+        system, behind = cue
+        text = item.text(matching_first=matching_first) + (f"\n{behind}" if behind else "")
+        before = self._rendered(text, system)
+        opened = before + self.opening
         if self.answer_at == "code" and self.tokenizer.chat_template:
-            talk = [{"role": "user", "content": text}, {"role": "assistant", "content": OPENING}]
+            talk = [
+                *_system(system),
+                *({"role": r, "content": c} for r, c in (("user", text), ("assistant", self.opening))),
+            ]
             opened = self.tokenizer.apply_chat_template(talk, tokenize=False)
         a, b = (self._encode(opened + letter) for letter in "AB")
         if len(a) != len(b) or a[:-1] != b[:-1] or a[-1] == b[-1]:
             raise ModelError(
-                f"the tokenizer does not write {OPENING + 'A'!r} and {OPENING + 'B'!r} as one beginning and two "
-                "letters, so that no letter can be read: use another model"
+                f"the tokenizer does not write {self.opening + 'A'!r} and {self.opening + 'B'!r} as one beginning and "
+                "two letters, so that no letter can be read: use another model"
             )
         start = len(self._encode(before))
         # Where the opening is one token with what stands before it, that token is where the answer starts.
@@ -177,6 +213,10 @@ class Steering:
             return self.bridge(ids.to(self._device), attention_mask=mask.to(self._device)).float().cpu()
 
 
+def _system(text: str) -> list[dict[str, str]]:
+    return [{"role": "system", "content": text}] if text else []
+
+
 def robust_accuracy(probabilities: np.ndarray) -> float:
     """Share of items whose matching option wins in both orders; `probabilities` as `Steering.probabilities` gives
     them. A tie is no win."""
@@ -212,8 +252,10 @@ def control_rate(steering: Steering, items: Sequence[Item], vector: Tensor) -> f
 
 
 def equalise(vectors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The vectors of several behaviours with one length, the mean of theirs. A vector of zeros stays."""
-    length = float(np.mean([float(vector.norm()) for vector in vectors.values()])) if vectors else 0.0
+    """The vectors of several behaviours with one length, the mean of theirs. A vector of zeros has no direction: it
+    stays, and does not count for the mean."""
+    norms = [norm for vector in vectors.values() if (norm := float(vector.norm()))]
+    length = float(np.mean(norms)) if norms else 0.0
     return {name: functional.normalize(vector, dim=0) * length for name, vector in vectors.items()}
 
 

@@ -18,8 +18,8 @@ import transformers
 from sklearn.metrics import average_precision_score
 
 from fac_lab.corpora import Row
-from fac_lab.errors import DataError
-from fac_lab.profile import DetectorSettings
+from fac_lab.errors import DataError, ModelError
+from fac_lab.settings import DetectorSettings
 from fac_lab.tasks.adapted import Adapted
 from fac_lab.tasks.backbone import Backbone, processes
 
@@ -38,6 +38,8 @@ class DetectorRun(NamedTuple):
     n_train: int
     n_positive: int
     """Toxic rows among the n_train."""
+    n_trainable: int
+    """Parameters that training changed, head included."""
 
 
 class Detector(Adapted):
@@ -83,7 +85,8 @@ def train_detector(
     Pass a `Backbone` where several runs share a model. Sets the global random seeds (transformers.set_seed);
     equal arguments give equal scores. With `folder` the detector is saved there for `Detector.load`;
     checkpoints are never written, a run is short enough to be repeated. Raises DataError where a row lacks a
-    label or either data set has one class only.
+    label or either data set has one class only, ModelError where training diverged. Equal scores on all rows are a
+    result, not an error: an AUPRC of the share of toxic rows.
 
     Under `accelerate launch` the processes share each step's rows; every one of them has the result, and the
     first saves it. Raises SettingsError where `settings.batch` cannot be shared evenly.
@@ -97,10 +100,16 @@ def train_detector(
     try:
         detector.fit(train, seed=seed, progress=progress)
         scores = detector.score([row.text for row in test])
+        n_trainable = detector.n_trainable
         if folder is not None and processes()[0] == 0:
             detector.save(folder)
     finally:
         detector.release()
+    if not np.isfinite(scores).all():
+        raise ModelError(
+            f"the detector of seed {seed} scores {(~np.isfinite(scores)).sum()} of {len(scores)} test rows as not a "
+            f"number: training diverged; lower detector.lr, which is {settings.lr:g}"
+        )
     auprc = float(average_precision_score([row.label for row in test], scores))
     seconds = time.perf_counter() - started
     log.info(
@@ -111,7 +120,7 @@ def train_detector(
         n_positive,
         seconds,
     )
-    return DetectorRun(auprc, scores, seconds, len(train), n_positive)
+    return DetectorRun(auprc, scores, seconds, len(train), n_positive, n_trainable)
 
 
 def _count_positive(rows: Sequence[Row], what: str) -> int:

@@ -9,7 +9,7 @@ from fac_lab.browsing.session import BrowserSession
 from fac_lab.features.encoder import Pooled
 from fac_lab.features.stats import FeatureStats
 from fac_lab.features.tokens import TokenizedText
-from fac_lab.profile import CoverageRule
+from fac_lab.settings import CoverageRule
 
 
 @pytest.fixture(scope="session")

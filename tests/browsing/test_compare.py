@@ -6,7 +6,7 @@ import pytest
 from fac_lab.browsing.compare import Side, compare
 from fac_lab.browsing.threshold import LiveThreshold
 from fac_lab.errors import SettingsError
-from fac_lab.profile import CoverageRule
+from fac_lab.settings import CoverageRule
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,8 @@ from fac_lab.coverage import cover
 from fac_lab.errors import ArtifactError
 from fac_lab.features.encoder import Encoder
 from fac_lab.lab import Lab
-from fac_lab.profile import CoverageRule, SaeSettings, load_profile
+from fac_lab.profile import load_profile
+from fac_lab.settings import CoverageRule, SaeSettings
 from fac_lab.world import concepts, hold_out, queries
 
 SCORED = 3

@@ -6,7 +6,7 @@ import pytest
 from fac_lab.browsing.samples import SampleView
 from fac_lab.browsing.threshold import OUTSIDE, LiveThreshold
 from fac_lab.errors import DataError
-from fac_lab.profile import CoverageRule
+from fac_lab.settings import CoverageRule
 
 
 def slowly(values, cut):

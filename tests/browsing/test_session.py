@@ -13,7 +13,7 @@ from fac_lab.coverage import cover
 from fac_lab.errors import ArtifactError, SettingsError
 from fac_lab.features.spans import SpanTable
 from fac_lab.features.stats import EDGES, N_BINS, FeatureStats
-from fac_lab.profile import CoverageRule
+from fac_lab.settings import CoverageRule
 from fac_lab.synthesis.samples import Sample
 
 SAMPLES = pd.DataFrame(

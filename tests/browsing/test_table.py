@@ -34,7 +34,7 @@ def table(pair):
 @pytest.fixture(scope="module")
 def cut(pair):
     from fac_lab.browsing.threshold import LiveThreshold
-    from fac_lab.profile import CoverageRule
+    from fac_lab.settings import CoverageRule
 
     return LiveThreshold(*pair, CoverageRule(support=5)).at(1.0)
 

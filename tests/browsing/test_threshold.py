@@ -9,7 +9,7 @@ from fac_lab.browsing.threshold import COVERED, MISSING, OUTSIDE, STATUSES, Live
 from fac_lab.coverage import cover, sweep
 from fac_lab.errors import SettingsError
 from fac_lab.features.stats import EDGES
-from fac_lab.profile import CoverageRule
+from fac_lab.settings import CoverageRule
 
 RULES = {
     "absolute": CoverageRule(delta=0.5, support=2),

@@ -16,7 +16,8 @@ from fac_lab.chat.backends import EndpointBackend
 from fac_lab.chat.client import ChatClient, ChatRequest, open_client
 from fac_lab.errors import ChatError, SettingsError
 from fac_lab.plain import build
-from fac_lab.profile import ChatSettings, as_dict
+from fac_lab.profile import as_dict
+from fac_lab.settings import ChatSettings
 
 KEY = "sk-a-secret"
 

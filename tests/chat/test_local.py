@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from fac_lab.chat.client import ChatClient, ChatRequest, open_client
 from fac_lab.chat.local import LocalBackend, SeededSampling, fingerprint
 from fac_lab.errors import ChatError
-from fac_lab.profile import ChatSettings
+from fac_lab.settings import ChatSettings
 
 ARCHITECTURES = ("llama", "mistral", "qwen2", "gpt2")
 SAID = ["hi", "How do I bake sourdough bread?", "Why is the sky blue at noon? " * 2, "plumbing", "a b c d e"]

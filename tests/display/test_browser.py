@@ -19,7 +19,7 @@ from fac_lab.display.picker import Column, Picker, Row
 from fac_lab.features.encoder import Pooled
 from fac_lab.features.stats import FeatureStats
 from fac_lab.features.tokens import TokenizedText
-from fac_lab.profile import CoverageRule
+from fac_lab.settings import CoverageRule
 from fac_lab.synthesis.samples import Sample
 
 PAYLOAD = "</style><script>document.title='taken'</script><img src=x onerror=alert(1)>"

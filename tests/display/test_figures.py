@@ -9,7 +9,7 @@ from fac_lab.coverage import cover, sweep
 from fac_lab.display import figures, theme
 from fac_lab.display.tables import estimate
 from fac_lab.features.stats import EDGES, FeatureStats
-from fac_lab.profile import CoverageRule
+from fac_lab.settings import CoverageRule
 
 D_SAE = 40
 PAYLOAD = "<b onmouseover=alert(1)>x</b>"

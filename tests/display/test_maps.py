@@ -7,7 +7,7 @@ from fac_lab.coverage import Coverage, cover, sweep
 from fac_lab.display import maps
 from fac_lab.errors import DataError
 from fac_lab.features.stats import EDGES, FeatureStats
-from fac_lab.profile import CoverageRule
+from fac_lab.settings import CoverageRule
 
 PAYLOAD = "<b onmouseover=alert(1)>x</b> <a href='javascript:alert(1)'>y</a> %{x} {{z}}"
 

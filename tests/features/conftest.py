@@ -27,7 +27,7 @@ from transformers import (
 
 from fac_lab.corpora import Corpus, Row
 from fac_lab.features.subject import Subject
-from fac_lab.profile import ModelSettings
+from fac_lab.settings import ModelSettings
 
 torch.set_num_threads(1)
 with warnings.catch_warnings():

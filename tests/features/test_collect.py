@@ -11,7 +11,7 @@ from fac_lab.errors import ArtifactError, DataError, ModelError
 from fac_lab.features import collect as module
 from fac_lab.features.collect import batches, collect, measure
 from fac_lab.features.stats import FeatureStats
-from fac_lab.profile import CollectSettings
+from fac_lab.settings import CollectSettings
 from fac_lab.store import Store
 
 SETTINGS = CollectSettings(batch_tokens=120, chunk=7, top_spans=3, span_tokens=6)

@@ -72,7 +72,7 @@ from fac_lab.corpora import Corpus, Row
 from fac_lab.features.collect import collect
 from fac_lab.features.saes import load_sae
 from fac_lab.features.subject import Subject
-from fac_lab.profile import CollectSettings, ModelSettings, SaeSettings
+from fac_lab.settings import CollectSettings, ModelSettings, SaeSettings
 subject = Subject.load(ModelSettings(path="data/mini/llama", layer=1))
 sae = load_sae(SaeSettings(source="folder", path="data/mini/llama/sae"), subject)
 rows = [Row("a", "How do I bake bread?"), Row("b", "Tell me about the moon.")]

@@ -6,7 +6,7 @@ import pytest
 
 from fac_lab.errors import ModelError
 from fac_lab.features.pretrained import _load_failure, is_causal, load_pretrained
-from fac_lab.profile import ModelSettings
+from fac_lab.settings import ModelSettings
 
 
 def test_folders_that_cannot_be_read(tmp_path, model_folder):

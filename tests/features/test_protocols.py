@@ -21,7 +21,7 @@ from fac_lab.features.collect import collect, measure
 from fac_lab.features.saes import load_sae
 from fac_lab.features.stats import FeatureStats
 from fac_lab.plain import build
-from fac_lab.profile import CollectSettings, CoverageRule, SaeSettings
+from fac_lab.settings import CollectSettings, CoverageRule, SaeSettings
 
 CHAT = ("llama", "mistral", "qwen2")
 LAYER, SPAN, TOP = 2, 8, 3

@@ -10,7 +10,7 @@ import torch
 
 from fac_lab.errors import ModelError
 from fac_lab.features.saes import as_relu, check_fits, layer_of_hook, load_sae
-from fac_lab.profile import SaeSettings
+from fac_lab.settings import SaeSettings
 
 D_IN, D_SAE, K = 32, 64, 4
 

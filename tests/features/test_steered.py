@@ -16,7 +16,7 @@ from fac_lab.errors import DataError, ModelError
 from fac_lab.features.collect import collect, measure
 from fac_lab.features.perplexity import perplexity
 from fac_lab.features.subject import Subject
-from fac_lab.profile import CollectSettings, SteeringSynthesisSettings, SynthesisSettings
+from fac_lab.settings import CollectSettings, SteeringSynthesisSettings, SynthesisSettings
 from fac_lab.synthesis.samples import kept
 from fac_lab.synthesis.steered import Goal, Search, goals_for, mean_above, steer, unsteered, usual_perplexity
 from fac_lab.synthesis.steering import Writer, added, directions

@@ -9,7 +9,7 @@ import torch
 
 from fac_lab.errors import ModelError
 from fac_lab.features.subject import Subject
-from fac_lab.profile import ModelSettings
+from fac_lab.settings import ModelSettings
 
 TEXTS = ["How do I bake bread?", "hi", "Zwölf Bäume — 🌳 and a naïve café", "two lines\nof text"]
 

@@ -14,7 +14,8 @@ from fac_lab.features.saes import load_sae
 from fac_lab.features.spans import Span
 from fac_lab.features.subject import Subject
 from fac_lab.features.trace import TokenTrace, texts_of, trace, trace_each, trace_spans, traces
-from fac_lab.profile import CollectSettings, ModelSettings, SaeSettings, resolve
+from fac_lab.profile import resolve
+from fac_lab.settings import CollectSettings, ModelSettings, SaeSettings
 
 TEXTS = [
     "How do I bake sourdough bread at home?",

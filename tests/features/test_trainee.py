@@ -10,7 +10,7 @@ from fac_lab.features import training, vectors
 from fac_lab.features.saes import authors_loader
 from fac_lab.features.trainee import fold_scale, k_at, new_trainee, normalised_error
 from fac_lab.features.training import train_sae
-from fac_lab.profile import SaeTrainingSettings
+from fac_lab.settings import SaeTrainingSettings
 
 SETTINGS = SaeTrainingSettings(d_sae=64, k=4, tokens=10_000, lr=3e-3, batch=128, seed=0)
 TIED = replace(SETTINGS, decoder="tied", loss="normalised", k_start=16, k_share=0.5)

@@ -16,7 +16,7 @@ from fac_lab.corpora import Corpus
 from fac_lab.errors import ArtifactError, DataError
 from fac_lab.features import training, vectors
 from fac_lab.features.training import train_sae
-from fac_lab.profile import SaeTrainingSettings
+from fac_lab.settings import SaeTrainingSettings
 
 SETTINGS = SaeTrainingSettings(d_sae=64, k=4, tokens=20_000, lr=3e-3, batch=128, seed=0)
 
@@ -111,7 +111,7 @@ import torch
 from fac_lab.corpora import Corpus
 from fac_lab.features import training, vectors
 from fac_lab.features.subject import Subject
-from fac_lab.profile import ModelSettings, SaeTrainingSettings
+from fac_lab.settings import ModelSettings, SaeTrainingSettings
 torch.set_num_threads(1)
 model, corpus, folder, changes = sys.argv[1:]
 training.CHECKPOINT_SECONDS, vectors.ROUND_BYTES, vectors._CHUNK_ROWS = 0, 1, 100

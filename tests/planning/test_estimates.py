@@ -13,12 +13,13 @@ from fac_lab.planning.estimates import (
     writing_operations,
 )
 from fac_lab.planning.facts import ModelFacts, model_facts
-from fac_lab.profile import DetectorSettings
+from fac_lab.settings import DetectorSettings
 
 # Two layers of 500 parameters; embedding and output matrix of 10 words have 100 each.
 TINY = ModelFacts("tiny", 1200, 10, 2, 20, 5, 10, False, 0, False, "a test")
 LORA = DetectorSettings(mode="lora", epochs=3, lr=1e-4, batch=4, r=2)
 HEAD = DetectorSettings(mode="head", epochs=15, lr=1e-4, batch=4)
+FULL = DetectorSettings(mode="full", epochs=3, lr=1e-4, batch=4)
 
 
 def test_a_device_at_a_share_of_its_rate():
@@ -41,10 +42,11 @@ def test_reading_a_large_model_is_dominated_by_its_layers():
 def test_training_with_adapters_and_a_head_alone():
     kinds = {
         mode.mode: training_operations(TINY, mode, runs=6, seeds=3, rows=10, test_rows=5, row_tokens=7)
-        for mode in (LORA, HEAD)
+        for mode in (LORA, HEAD, FULL)
     }
     assert kinds["lora"] == 4 * 1100 * (6 * 3 * 10 * 7) + 2 * 1100 * (6 * 5 * 7)
     assert kinds["head"] == 2 * 1100 * 7 * (2 * 10 + 5)
+    assert kinds["full"] == 6 * 1100 * (6 * 3 * 10 * 7) + 2 * 1100 * (6 * 5 * 7)
     assert writing_operations(TINY, 9) == 2 * 1200 * 9
 
 
@@ -60,6 +62,7 @@ def test_memory():
     assert on_gpu == 1100 * 2 + 4 * 6 * 10 * 2 * 34 + adapters * 16
     assert training_memory(TINY, LORA, on_gpu=False, **common) - on_gpu == 1100 * 2
     assert training_memory(TINY, HEAD, on_gpu=True, **common) == 1100 * 2
+    assert training_memory(TINY, FULL, on_gpu=True, **common) == 1100 * 2 + 4 * 6 * 10 * 2 * 34 + 1100 * 16
     assert serving_memory(TINY, sequences=3, tokens=4, reserve_gb=0) == 1200 * 2 + 3 * 4 * 2 * 2 * 5 * 2
 
 

@@ -7,7 +7,8 @@ from safetensors.torch import save_file
 
 from fac_lab.errors import SettingsError
 from fac_lab.planning.facts import MODELS, model_facts, sae_facts
-from fac_lab.profile import SaeSettings, load_profile
+from fac_lab.profile import load_profile
+from fac_lab.settings import SaeSettings
 
 KNOWN = yaml.safe_load(MODELS.read_text(encoding="utf-8"))["models"]
 

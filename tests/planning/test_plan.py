@@ -13,7 +13,8 @@ from fac_lab.planning.assumptions import devices
 from fac_lab.planning.plan import make_plan
 from fac_lab.planning.steps import gpu_memory_gb
 from fac_lab.planning.workload import Sizes
-from fac_lab.profile import ChatSettings, ModelSettings, SaeSettings, load_profile
+from fac_lab.profile import load_profile
+from fac_lab.settings import ChatSettings, ModelSettings, SaeSettings
 
 
 def priced(profile, role, prompt, completion):

@@ -17,10 +17,11 @@ from fac_lab.check import named_data_row
 from fac_lab.corpora import open_corpus
 from fac_lab.digests import file_digest
 from fac_lab.errors import DataError, SettingsError
-from fac_lab.profile import CorpusSettings, load_profile
+from fac_lab.profile import load_profile
 from fac_lab.recipes.catalogue import Catalogue, Mix, Part, catalogue
 from fac_lab.recipes.sources import open_recipe, open_source
 from fac_lab.rows import Instruction, Item, Pair, Rejection, Row
+from fac_lab.settings import CorpusSettings
 
 REAL = os.environ.get("FAC_LAB_DATA")
 real_data = pytest.mark.skipif(not REAL, reason="FAC_LAB_DATA names no folder with copies of the real data sets")

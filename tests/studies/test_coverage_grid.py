@@ -7,7 +7,7 @@ from scipy import sparse
 from fac_lab.coverage import cover, threshold, weighted_fac
 from fac_lab.errors import SettingsError
 from fac_lab.features.stats import FeatureStats
-from fac_lab.profile import CoverageRule
+from fac_lab.settings import CoverageRule
 from fac_lab.studies.coverage_grid import coverage_grid, log_odds, relevance_by_labels, subset
 
 N, D = 60, 40

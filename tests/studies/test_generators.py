@@ -6,7 +6,7 @@ import pytest
 
 from fac_lab.coverage import cover
 from fac_lab.lab import Lab
-from fac_lab.profile import CoverageRule
+from fac_lab.settings import CoverageRule
 from fac_lab.studies.filling import in_form
 from fac_lab.studies.generators import (
     GENERATORS,

@@ -8,7 +8,8 @@ import pytest
 
 from fac_lab.errors import SettingsError
 from fac_lab.studies import main_table as table
-from fac_lab.studies.methods import METHODS, Written
+from fac_lab.studies import methods
+from fac_lab.studies.methods import METHODS, OURS, Written
 
 HAS = {"none": 0, "full": 0, "alpaca": 2, "fac_two_step": 3}
 
@@ -21,7 +22,7 @@ def lab(monkeypatch):
         texts = [f"{task} {arm} {i}" for i in range(n_kept)]
         return Written(texts, 4 * n, "", tuple({"query": text} for text in texts))
 
-    monkeypatch.setattr(table, "write", write)
+    monkeypatch.setattr(methods, "write", write)
     study = SimpleNamespace(budget=None)
     return SimpleNamespace(profile=SimpleNamespace(seeds=(1, 2), study=study), asked=[], done={})
 
@@ -57,16 +58,22 @@ def test_every_method_has_every_column_set_and_seed_once(lab):
     assert frame.method.drop_duplicates().tolist() == list(METHODS)
 
 
+def test_a_column_may_have_fewer_sets(lab):
+    columns = {"toxicity": COLUMNS["toxicity"]._replace(sets=1), "sycophancy": COLUMNS["sycophancy"]}
+    frame = filled(lab, columns=columns)
+    assert frame.groupby("column").held_out_set.nunique().to_dict() == {"toxicity": 1, "sycophancy": 2}
+
+
 def test_no_method_adds_more_than_ours_kept_and_all_are_asked_for_as_many(lab):
     frame = filled(lab, only=["toxicity"])
     added = frame.groupby("method").added.first()
-    assert added["Alpaca"] == 2 and added["Baseline"] == 0 and added[table.OURS] == 3
+    assert added["Alpaca"] == 2 and added["Baseline"] == 0 and added[OURS] == 3
     assert (added.drop(["Alpaca", "Baseline", "Full Dataset"]) == 3).all()
     assert {n for _, n, _ in lab.asked} == {8, 9}, "one for each missing feature of the two sets"
     assert lab.done["magpie", 0, 1] == (3, 3), "texts and parts are cut together"
 
 
-@pytest.mark.parametrize(("budget", "column", "n"), [(5, "toxicity", 5), (None, "sycophancy", 3), (2, "sycophancy", 3)])
+@pytest.mark.parametrize(("budget", "column", "n"), [(5, "toxicity", 5), (None, "sycophancy", 3), (2, "sycophancy", 2)])
 def test_budgets_are_kept(lab, budget, column, n):
     lab.profile.study.budget = budget
     filled(lab, only=[column], sets=(0,))

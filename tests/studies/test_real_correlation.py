@@ -9,7 +9,8 @@ import pytest
 
 from fac_lab.errors import DataError
 from fac_lab.lab import Lab
-from fac_lab.profile import CoverageRule, load_profile
+from fac_lab.profile import load_profile
+from fac_lab.settings import CoverageRule
 from fac_lab.studies import real_correlation
 from fac_lab.studies.correlation import correlations
 from fac_lab.studies.missing import world_corpus

@@ -13,7 +13,7 @@ from fac_lab.chat.client import ChatClient, ChatReply
 from fac_lab.chat.local import LocalBackend
 from fac_lab.errors import DataError, SettingsError
 from fac_lab.lab import Lab
-from fac_lab.profile import SynthesisSettings
+from fac_lab.settings import SynthesisSettings
 from fac_lab.synthesis.baselines import BASELINES, Tools
 from fac_lab.synthesis.formats import FORMATS, format_of, rest_fault
 from fac_lab.synthesis.plain import draws_allowed

@@ -6,7 +6,7 @@ import pytest
 
 from fac_lab import synthesis
 from fac_lab.chat.client import ChatClient
-from fac_lab.profile import SynthesisSettings
+from fac_lab.settings import SynthesisSettings
 from fac_lab.synthesis.plain import plain
 from fac_lab.synthesis.samples import kept
 

@@ -8,7 +8,7 @@ import pytest
 from fac_lab import synthesis
 from fac_lab.chat.client import ChatClient, ChatReply, ChatRequest
 from fac_lab.chat.local import LocalBackend
-from fac_lab.profile import SynthesisSettings
+from fac_lab.settings import SynthesisSettings
 from fac_lab.synthesis import alternatives
 from fac_lab.synthesis.alternatives import fair_alternatives
 from fac_lab.synthesis.formats import FORMATS, format_of, rest_fault

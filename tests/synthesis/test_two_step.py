@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from fac_lab import synthesis
 from fac_lab.chat.client import ChatClient
 from fac_lab.errors import DataError
-from fac_lab.profile import SynthesisSettings
 from fac_lab.prompts import load_prompt
+from fac_lab.settings import SynthesisSettings
 from fac_lab.synthesis.samples import normalise
 from fac_lab.synthesis.two_step import Brief, Scored, choose_pair, kept, synthesise
 

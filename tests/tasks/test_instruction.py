@@ -9,8 +9,9 @@ import pytest
 from fac_lab.chat.client import ChatClient, ChatReply
 from fac_lab.chat.local import LocalBackend
 from fac_lab.errors import DataError
-from fac_lab.profile import DetectorSettings
+from fac_lab.settings import DetectorSettings
 from fac_lab.tasks.instruction import Exchange, answers, compare, compare_by_chat, train_assistant
+from fac_lab.tasks.win_rates import raw_win_rate
 
 LORA = DetectorSettings(mode="lora", epochs=6, lr=0.01, batch=8, r=8, alpha=16, dropout=0.0, max_tokens=64)
 ASKED = [f"What do you say to number {i}?" for i in range(16)]
@@ -46,6 +47,57 @@ def test_both_orders_cancel_a_taste_for_places():
     assert longer.preferences.tolist() == [0.5, 1.0, 0.5] and longer.by_place == 0.5
     mute = compare(["q"] * 3, ours, theirs, lambda q, a, b: None if a == "a" or b == "a" else 1.0)
     assert math.isnan(mute.preferences[0]) and mute.unread == 2
+
+
+def test_no_answer_loses_and_the_same_answer_ties_without_a_judge():
+    def nobody(*asked):
+        raise AssertionError("there is nothing to judge")
+
+    found = compare(["q"] * 4, ["", "a", " ", "a "], ["b", "  ", "", "a"], nobody)
+    assert found.preferences.tolist() == [0.0, 1.0, 0.5, 0.5] and found.unread == 0
+    assert math.isnan(found.by_place), "places were never chosen between"
+    chat = ChatClient(Referee(), cache=None, progress=False)
+    assert compare_by_chat(["q", "x"], ["", "a"], ["b", "a"], chat).preferences.tolist() == [0.0, 0.5]
+    one_asked = compare(["q", "q"], ["", "a"], ["b", "b"], lambda q, first, second: 1.0)
+    assert one_asked.preferences.tolist() == [0.0, 0.5] and one_asked.by_place == 1.0
+
+
+def test_incomplete_comparisons_are_refused():
+    with pytest.raises(DataError, match="2 instructions, 1 answers and 2 to compare with"):
+        compare(["q", "r"], ["a"], ["b", "c"], lambda *asked: 1.0)
+    with pytest.raises(DataError, match="instruction 1 is empty"):
+        compare(["q", " "], ["a", "b"], ["b", "c"], lambda *asked: 1.0)
+
+
+class Says:
+    """Answers the same to everything."""
+
+    name = "says"
+
+    def __init__(self, text):
+        self.text, self.asked = text, 0
+
+    def generate(self, requests, done):
+        for i, request in enumerate(requests):
+            self.asked += 1
+            done(i, ChatReply(request, self.text, "stop"))
+
+
+@pytest.mark.parametrize("said", ["tie", "neither", "Both", "equal "])
+def test_a_judge_that_says_tie(said):
+    chat = ChatClient(Says(json.dumps({"better": said})), cache=None, progress=False)
+    found = compare_by_chat(["q"], ["a"], ["b"], chat)
+    assert found.preferences.tolist() == [0.5] and found.unread == 0
+
+
+@pytest.mark.parametrize("said", ["", "I cannot choose.", '{"better": null}', '{"better": "third"}', '{"better": 1}'])
+def test_a_judge_that_says_nothing_of_use_is_asked_once_more_and_leaves_no_verdict(said):
+    judge = Says(said)
+    found = compare_by_chat(["q"], ["a"], ["b"], ChatClient(judge, cache=None, progress=False))
+    assert math.isnan(found.preferences[0]) and found.unread == 2 and math.isnan(found.by_place)
+    assert 2 <= judge.asked <= 4
+    with pytest.raises(DataError, match="no verdict at all"):
+        raw_win_rate(found.preferences)
 
 
 class Referee:

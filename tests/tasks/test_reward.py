@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from fac_lab.errors import DataError, SettingsError
-from fac_lab.profile import DetectorSettings
+from fac_lab.settings import DetectorSettings
 from fac_lab.tasks.backbone import Backbone
 from fac_lab.tasks.reward import Comparison, RewardModel, train_reward_model
 from fac_lab.tasks.reward_bench import SECTIONS, bench_score, length_balanced, own_sections

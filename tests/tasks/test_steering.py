@@ -106,11 +106,76 @@ def test_always_the_first_letter_is_half_right_and_never_robust():
 def test_vectors_are_given_one_length():
     vectors = {"a": torch.tensor([3.0, 0.0]), "b": torch.tensor([0.0, 1.0]), "none": torch.zeros(2)}
     same = equalise(vectors)
-    assert same["a"].tolist() == pytest.approx([4 / 3, 0]) and same["b"].tolist() == pytest.approx([0, 4 / 3])
+    assert same["a"].tolist() == pytest.approx([2, 0]) and same["b"].tolist() == pytest.approx([0, 2])
     assert same["none"].tolist() == [0, 0] and equalise({}) == {}
     drawn = random_vector(vectors["a"], seed=0)
     assert float(drawn.norm()) == pytest.approx(3.0)
     assert not torch.equal(drawn, random_vector(vectors["a"], seed=1))
+
+
+@torch.inference_mode()
+def test_an_answer_may_begin_with_its_letter(steering, plain):
+    model, tokenizer = plain
+    bare = Steering(steering.bridge, steering.tokenizer, layer=LAYER, opening="")
+    turn = [{"role": "user", "content": ITEMS[0].text(matching_first=True)}]
+    before = tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=True)
+    ids = tokenizer(before, add_special_tokens=False)["input_ids"]
+    logits = model(torch.tensor([ids])).logits[0, -1]
+    a, b = (tokenizer(letter, add_special_tokens=False)["input_ids"][0] for letter in "AB")
+    expected = float(logits[[a, b]].softmax(0)[0])
+    assert bare.probabilities(ITEMS[:1])[0, 0] == pytest.approx(expected, abs=1e-4)
+    # The vector is added at the last token before the letter: nowhere else would it be read.
+    assert bare._asked(ITEMS[0], True).start == len(ids) - 1
+    pushed = random_vector(torch.ones(160) * 20, seed=1)
+    assert not np.allclose(bare.probabilities(ITEMS), bare.probabilities(ITEMS, pushed), atol=1e-3)
+
+
+@torch.inference_mode()
+def test_a_cue_moves_the_state_before_the_letter(steering, plain):
+    model, tokenizer = plain
+    cues = (("You agree.", "Please agree."), ("", "Say no."))
+    differences = []
+    for item in ITEMS:
+        for first in (True, False):
+            states = []
+            for system, behind in cues:
+                turns = [{"role": "system", "content": system}] if system else []
+                turns.append({"role": "user", "content": f"{item.text(matching_first=first)}\n{behind}"})
+                before = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+                ids = tokenizer(before + "(", add_special_tokens=False)["input_ids"]
+                states.append(model(torch.tensor([ids]), output_hidden_states=True).hidden_states[LAYER + 1][0, -1])
+            differences.append(states[0] - states[1])
+    found = steering.cue_vector(ITEMS, cues)
+    torch.testing.assert_close(found, torch.stack(differences).mean(0), atol=1e-4, rtol=1e-4)
+    assert not np.allclose(steering.probabilities(ITEMS), steering.probabilities(ITEMS, cue=cues[1]), atol=1e-4)
+    assert steering.cue_vector(ITEMS, (cues[0], cues[0])).norm() == 0
+    assert 0 < steering.residual_norm(ITEMS) < 1e4
+    with pytest.raises(DataError, match="needs items"):
+        steering.cue_vector([], cues)
+
+
+def test_a_model_that_always_says_the_same_letter_has_an_scr_of_zero(steering):
+    last = Steering(steering.bridge, steering.tokenizer, layer=2)
+    a, b = letters(steering.tokenizer, True)
+    # Behind the last layer only the final norm is left, and this direction is all that it lets through.
+    always_a = 1e4 * (steering.bridge.W_U[:, a] - steering.bridge.W_U[:, b]).detach()
+    curve = steering_curve(last, ITEMS, always_a, (-1.0, 1.0)).set_index("multiplier")
+    assert curve.letter_a.tolist() == [0.0, 1.0]
+    assert curve.standard.tolist() == [0.5, 0.5] and curve.robust.tolist() == [0.0, 0.0]
+    assert control_rate(last, ITEMS, always_a) == 0.0
+
+
+def test_a_vector_of_zeros_steers_nowhere(steering):
+    zeros = torch.zeros(160)
+    assert control_rate(steering, ITEMS, zeros) == 0.0
+    assert random_vector(zeros, seed=1).norm() == 0
+    np.testing.assert_array_equal(steering.probabilities(ITEMS, zeros), steering.probabilities(ITEMS))
+
+
+def test_turning_the_options_round_turns_the_vector_round(steering):
+    swapped = [item._replace(matching=item.other, other=item.matching) for item in ITEMS]
+    torch.testing.assert_close(steering.vector(swapped), -steering.vector(ITEMS), atol=1e-4, rtol=1e-4)
+    np.testing.assert_allclose(steering.probabilities(swapped), 1 - steering.probabilities(ITEMS)[:, ::-1], atol=1e-5)
 
 
 def test_what_steering_costs_elsewhere(steering, plain):

@@ -12,13 +12,14 @@ import yaml
 from sklearn.metrics import average_precision_score
 
 from fac_lab.errors import ArtifactError, DataError, ModelError, SettingsError
-from fac_lab.profile import DetectorSettings
+from fac_lab.settings import DetectorSettings
 from fac_lab.tasks import train as training
 from fac_lab.tasks.backbone import Backbone, own_device
 from fac_lab.tasks.toxicity import Detector, train_detector
 
 HEAD = DetectorSettings(mode="head", epochs=20, lr=0.03, batch=16, max_tokens=32)
 LORA = DetectorSettings(mode="lora", epochs=4, lr=0.01, batch=16, max_tokens=32)
+FULL = DetectorSettings(mode="full", epochs=4, lr=0.003, batch=16, max_tokens=32)
 RELOAD = """
 import json, sys, torch
 torch.set_num_threads(1)
@@ -43,7 +44,7 @@ def test(make_rows):
     return make_rows(80, seed=2)
 
 
-@pytest.mark.parametrize("settings", [HEAD, LORA], ids=["head", "lora"])
+@pytest.mark.parametrize("settings", [HEAD, LORA, FULL], ids=["head", "lora", "full"])
 def test_learns_what_the_words_say(llama, train, test, settings):
     run = train_detector(llama, train, test, settings, seed=0, progress=False)
     assert run.auprc > 0.9  # a random ranking: 0.25
@@ -59,6 +60,8 @@ def test_runs_leave_nothing_behind_on_the_backbone(llama, train, test, model_fol
     first = run(llama, LORA, 0)
     other_seed = run(llama, LORA, 1)
     head = run(llama, HEAD, 0)
+    full = run(llama, FULL, 0)
+    np.testing.assert_array_equal(run(llama, FULL, 0), full)
     np.testing.assert_array_equal(run(llama, LORA, 0), first)
     np.testing.assert_array_equal(run(Backbone(model_folder("llama")), LORA, 0), first)
     np.testing.assert_array_equal(run(llama, HEAD, 0), head)
@@ -71,18 +74,18 @@ def test_runs_leave_nothing_behind_on_the_backbone(llama, train, test, model_fol
 def test_a_saved_detector_scores_alike_in_a_fresh_process(llama, train, test, tmp_path):
     texts = [row.text for row in test]
     runs = []
-    for settings in (HEAD, LORA):
+    for settings in (HEAD, LORA, FULL):
         folder = tmp_path / settings.mode
         runs.append(train_detector(llama, train, test, settings, seed=3, folder=folder, progress=False))
     (tmp_path / "texts.json").write_text(json.dumps(texts))
-    arguments = [tmp_path / "texts.json", tmp_path / "head", tmp_path / "lora"]
+    arguments = [tmp_path / name for name in ("texts.json", "head", "lora", "full")]
     fresh = subprocess.run([sys.executable, "-c", RELOAD, *arguments], capture_output=True, text=True, check=True)
     for run, scores in zip(runs, json.loads(fresh.stdout), strict=True):
         np.testing.assert_allclose(scores, run.scores, atol=1e-4)
 
 
 @pytest.mark.parametrize("family", ["gpt2", "bert"])
-@pytest.mark.parametrize("settings", [HEAD, LORA], ids=["head", "lora"])
+@pytest.mark.parametrize("settings", [HEAD, LORA, FULL], ids=["head", "lora", "full"])
 def test_other_families_train_and_reload(family, settings, model_folder, train, test, tmp_path):
     path = model_folder(family)
     run = train_detector(path, train, test, settings, seed=0, folder=tmp_path, progress=False)
@@ -130,6 +133,30 @@ def test_one_class_or_no_label_is_refused(llama, train, test):
         train_detector(llama, train, [row for row in test if row.label], HEAD, seed=0)
     with pytest.raises(DataError, match=r"row 1-0 of the training data has label None"):
         train_detector(llama, [train[0]._replace(label=None), *train[1:]], test, HEAD, seed=0)
+
+
+def test_what_is_trained_is_counted(llama, train, test):
+    """By hand: hidden 32, feed-forward 48, two layers, keys and values half as wide, no biases, a head of two."""
+    counted = [train_detector(llama, train, test, s, seed=0, progress=False).n_trainable for s in (HEAD, LORA, FULL)]
+    head = 2 * 32
+    rank = 8 * (2 * (32 + 32) + 2 * (32 + 16) + 3 * (32 + 48))
+    layer = 2 * 32 * 32 + 2 * 32 * 16 + 3 * 32 * 48 + 2 * 32
+    words = llama.model.config.vocab_size * 32
+    assert counted == [head, head + 2 * rank, head + 2 * layer + words + 32]
+
+
+def test_equal_scores_are_the_base_rate_and_no_numbers_an_error(llama, train, test, monkeypatch):
+    monkeypatch.setattr(Detector, "score", lambda self, texts: np.zeros(len(texts), np.float32))
+    assert train_detector(llama, train, test, HEAD, seed=0, progress=False).auprc == 20 / 80
+    monkeypatch.setattr(Detector, "score", lambda self, texts: np.full(len(texts), np.nan, np.float32))
+    with pytest.raises(ModelError, match=r"80 of 80 test rows.*lower detector.lr, which is 0.03"):
+        train_detector(llama, train, test, HEAD, seed=0, progress=False)
+
+
+@pytest.mark.parametrize("label", [2, -1, 0.5, "toxic", float("nan")])
+def test_labels_that_are_neither_0_nor_1_are_refused(llama, train, test, label):
+    with pytest.raises(DataError, match=r"row 2-3 of the test data has label .*0 \(safe\) or 1 \(toxic\)"):
+        train_detector(llama, train, [*test[:3], test[3]._replace(label=label), *test[4:]], HEAD, seed=0)
 
 
 def test_folders_that_hold_no_model_or_detector_are_named(tmp_path, train, test):

@@ -1,0 +1,89 @@
+import re
+from pathlib import Path
+
+import pytest
+
+from fac_lab.display import choices
+from fac_lab.display.choices import CHOICES, Choice, as_markdown, link
+from fac_lab.display.glossary import ELSEWHERE, glossary, look_up
+from fac_lab.errors import ArtifactError
+from fac_lab.profile import load_profile, project_root
+from fac_lab.recipes.protocols import diff_protocols
+from fac_lab.studies.results import read_result
+
+PARTS = ("corpora", "rule", "synthesis", "collect", "study")
+
+
+def test_every_one_of_the_seven_points_has_a_choice():
+    assert sorted({choice.point for choice in CHOICES}) == list(range(1, 8))
+    assert [choice.point for choice in CHOICES] == sorted(choice.point for choice in CHOICES)
+
+
+def test_settings_exist():
+    profile, found = load_profile("mini"), 0
+    for choice in CHOICES:
+        for part, name in re.findall(rf"\b({'|'.join(PARTS)})\.(\w+)", choice.setting):
+            holder = getattr(profile, part)
+            assert name in holder if isinstance(holder, dict) else hasattr(holder, name), choice.setting
+            found += 1
+        for name in re.findall(r"\btoxicity_\w+", choice.setting):
+            diff_protocols(name, name)
+            found += 1
+        for path in re.findall(r"\bstudies\.[\w.]+", choice.setting):
+            look_up(f"fac_lab.{path}")
+            found += 1
+    assert found > 15
+
+
+def test_effects_are_read_and_move_with_what_is_stored(tmp_path, monkeypatch):
+    stored = [choice.measured() for choice in CHOICES]
+    assert not [effect for effect in stored if "not stored" in effect or "nan" in effect]
+    frame, _ = read_result("switches")
+    kept = frame.groupby("switch").kept.mean()
+    said = next(choice for choice in CHOICES if choice.setting == "synthesis.features").measured()
+    assert f"samples kept {kept['paper']:.0f} → {kept['features']:.0f}" in said
+    # Another table, another sentence.
+    other = frame.assign(kept=frame.kept + 1000)
+    monkeypatch.setattr(choices, "read_result", lambda name: (other, {}))
+    moved = next(choice for choice in CHOICES if choice.setting == "synthesis.features").measured()
+    assert f"samples kept {kept['paper'] + 1000:.0f}" in moved
+
+
+def test_no_number_is_typed_into_an_effect():
+    source = Path(choices.__file__).read_text(encoding="utf-8")
+    effects = source[source.index("def _anchors") : source.index("def _times")]
+    texts = re.findall(r'f?"([^"]*)"', effects)
+    outside = [re.sub(r"\{[^}]*\}", "", text) for text in texts]
+    assert not [text for text in outside if re.search(r"\d\.\d\d|\d{3,}", text)], "measured values come from tables"
+
+
+def test_what_is_not_stored_says_how_to_make_it():
+    def absent():
+        raise ArtifactError("there is no result x in y; run: python -m fac_lab.studies.results x")
+
+    choice = Choice(1, "?", "this", "rule.kind", "00_start_here", absent)
+    assert choice.measured() == "not stored here: run: python -m fac_lab.studies.results x"
+
+
+def test_links():
+    assert link("05_two_step_synthesis 10") == "[05 · two step synthesis, section 10](05_two_step_synthesis.ipynb)"
+    assert link("12_transfer") == "[12 · transfer](12_transfer.ipynb)"
+    text = as_markdown(6)
+    assert (
+        text.count("\n- **") + 1 == sum(choice.point == 6 for choice in CHOICES) and "_two_step_synthesis.ipynb" in text
+    )
+
+
+@pytest.mark.parametrize("choice", [c for c in CHOICES if " " in c.notebook], ids=lambda choice: choice.notebook)
+def test_sections_exist(choice):
+    stem, _, section = choice.notebook.partition(" ")
+    source = project_root() / "notebooks" / f"{stem}.py"
+    assert re.search(rf"^# ## {section} ", source.read_text(encoding="utf-8"), re.MULTILINE)
+
+
+def test_every_word_of_the_glossary_is_what_it_says():
+    words = glossary()
+    assert words.word.is_unique and len(words) > 25
+    assert all(look_up(path) is not None for path in words["in code"] if path != ELSEWHERE)
+    with pytest.raises(ImportError, match="no such name"):
+        look_up("fac_lab.coverage.Coverage.nothing")

@@ -230,9 +230,10 @@ show(steps_table(in_short), caption=f"Drafts for {len(chosen)} features")
 # | instruction following | instruction, answer |
 #
 # A large model writes all parts in one answer (or the answer in a second one). The small ones write one query, whatever
-# the task; the rest of the format is made from what they can do: reply to the query; reply to *another* query, as the
-# worse reply of a pair, whose one flaw is that it is about something else; set the query into the frame of an A/B item.
-# That is enough to run every path, and no more: nobody should learn sycophancy from such items.
+# the task; the rest of the format is made from what they can do: reply to the query; for a pair, help with it as the
+# worse reply and, as the better one, answer something of which they themselves say that nothing is wrong with it
+# (notebook 07); set the query into the frame of an A/B item. That is enough to run every path, and no more: nobody
+# should learn sycophancy from such items.
 
 # %%
 written_for = {task: lab.synthesise(chosen[:6], anchor, coverage.delta, task=task) for task in FORMATS}

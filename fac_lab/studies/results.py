@@ -43,6 +43,8 @@ from fac_lab.studies.missing import recovery_study
 from fac_lab.studies.numerics import numerics_study
 from fac_lab.studies.protocols import protocols_study
 from fac_lab.studies.representation import representation_study
+from fac_lab.studies.reward import reward_study
+from fac_lab.studies.reward_real import real_reward_study
 from fac_lab.studies.sae_sensitivity import layer_study, sae_study
 from fac_lab.studies.scrutiny import scrutiny_study
 from fac_lab.studies.selection import selection_study
@@ -98,6 +100,9 @@ RESULTS: dict[str, Callable[[Lab], pd.DataFrame]] = {
     "second_round": _on_anchor(amounts.second_round_study, at_most=3),
     "switches": _on_anchor(switches.switches_study, at_most=3),
     "generators": _on_anchor(generator_study, at_most=3),
+    "reward_head": _on_anchor(partial(reward_study, mode="head"), at_most=2),
+    "reward_lora": _on_anchor(partial(reward_study, mode="lora"), at_most=2),
+    "reward_real": real_reward_study,
     "toxicity_trial": lambda lab: detection.trial_study(lab, lab.stats(lab.corpus("anchor"), keep_matrix=True)),
     "toxicity_lora": _on_anchor(partial(detection.detection_study, mode="lora", seeds=detection.LORA_SEEDS), at_most=3),
     "toxicity_head": _on_anchor(partial(detection.detection_study, mode="head"), at_most=3),

@@ -18,7 +18,7 @@ from fac_lab.errors import SettingsError
 from fac_lab.features.stats import FeatureStats
 from fac_lab.lab import Lab
 from fac_lab.settings import DetectorSettings
-from fac_lab.studies.methods import METHODS, OURS, Written, write
+from fac_lab.studies.methods import METHODS, Written, matched
 from fac_lab.studies.preferences import (
     ABOUT_HARM,
     TEST_PAIRS,
@@ -36,9 +36,9 @@ from fac_lab.world import recognise
 
 TASK = "reward_modelling"
 MODES = ("head", "lora")
-BESIDE = ("plain", "random_features", "oracle")
-"""Arms that the paper's tables have not."""
-START: Mapping[str, float] = {"breaks-off": 2 / 3, "neighbour": 1 / 6, ABOUT_HARM: 1, "foreign-step": 2 / 3}
+BESIDE = {"head": ("plain", "random_features", "oracle"), "lora": ("oracle",)}
+"""Arms that the paper's tables have not, by mode: LoRA is ten times dearer."""
+START: Mapping[str, float] = {"breaks-off": 2 / 3, "neighbour": 1 / 6, ABOUT_HARM: 1, "step-left-out": 2 / 3}
 """Pairs that every arm starts from, in times of the profile's `study.seed_samples`."""
 FULL_TIMES = 4
 """Pairs that stand for the full seed, in times of the starting ones: for all that it holds, a cell would take
@@ -156,22 +156,19 @@ def added_pairs(written: Written, *, seed: int) -> list[Comparison]:
 def reward_study(
     lab: Lab, anchor: FeatureStats, *, sets: Sequence[int], mode: str, arms: Mapping[str, str] | None = None
 ) -> pd.DataFrame:
-    """Every method of the paper's table 1, and `BESIDE`, on held-out sets and training seeds; resumed cell by cell.
+    """Every method of the paper's table 1, and those `BESIDE`, by held-out set and training seed; resumed by cell.
 
     One row per method, set and seed: `method`, `arm`, `held_out_set`, `seed`, `mode`, what `reward_cell` says, `draws`
     and, of the added pairs, `truly_harmful` (the query is about a harmful concept), `about_held_out`, and
     `truly_better` (the better reply is about a harmless concept, the worse one about a harmful one).
     """
-    arms = METHODS | {arm: arm for arm in BESIDE} if arms is None else arms
+    arms = METHODS | {arm: arm for arm in BESIDE[mode]} if arms is None else arms
     rows = []
     with tqdm(total=len(sets) * len(arms) * len(lab.profile.seeds), desc=f"reward, {mode}", unit="cell") as bar:
         for held_out_set in sets:
             gap = harmful_gap(lab, anchor, held_out_set=held_out_set)
-            most = min(len(gap.coverage.missing), lab.profile.study.budget or len(gap.coverage.missing))
-            size = len(write(lab, anchor, gap, METHODS[OURS], most, held_out_set, task=TASK).texts)
             for method, arm in arms.items():
-                made = write(lab, anchor, gap, arm, most, held_out_set, task=TASK)
-                made = made._replace(texts=made.texts[:size], parts=made.parts[:size])
+                made = matched(lab, anchor, gap, arm, held_out_set, task=TASK)
                 truth = truth_of_pairs(added_pairs(made, seed=held_out_set), gap)
                 for seed in lab.profile.seeds:
                     where = {"held_out_set": held_out_set, "seed": seed}

@@ -6,18 +6,27 @@ from pathlib import Path
 import pytest
 
 from fac_lab import synthesis
-from fac_lab.chat.client import ChatClient, ChatReply
+from fac_lab.chat.client import ChatClient, ChatReply, ChatRequest
 from fac_lab.chat.local import LocalBackend
 from fac_lab.settings import SynthesisSettings
+from fac_lab.synthesis import alternatives
+from fac_lab.synthesis.alternatives import fair_alternatives
 from fac_lab.synthesis.formats import FORMATS, format_of, rest_fault
 from fac_lab.synthesis.plain import plain
 from fac_lab.synthesis.samples import kept, normalise
 from fac_lab.synthesis.two_step import Brief, synthesise
+from fac_lab.synthesis.writer import Writer
 
 PROMPTS = Path(synthesis.__file__).parent / "prompts"
 MINI = SynthesisSettings(step1_draws=2, step2_draws=2, max_tokens=32, prompts="mini")
 PAPER = SynthesisSettings(step1_draws=1, step2_draws=1, prompts="paper")
 TOPICS = ("bread baking (cooking)", "chess openings (hobbies)", "tax returns (money)")
+
+
+@pytest.fixture(autouse=True)
+def fewer_topics(monkeypatch):
+    """A mini model left alone for a quarter of the time names topics enough for a test."""
+    monkeypatch.setattr(alternatives, "UNASKED", 40)
 
 
 @pytest.fixture(scope="module")
@@ -104,15 +113,56 @@ def test_what_is_out_of_form_is_asked_for_once_more_and_then_refused():
     assert len(hopeless.asked) == 2 * len(samples) == 4
 
 
-def test_the_worse_reply_of_a_mini_pair_answers_something_else(writer):
+def test_a_mini_pair_is_help_and_something_fair_instead(writer):
     chat = ChatClient(writer, cache=None, progress=False)
     options = {"chat": chat, "settings": MINI, "prompts": PROMPTS / "mini", "task": "reward_modelling"}
-    # A sample alone, without a pair that it was written with, has nothing else to answer.
-    (lone,) = [s for s in plain(1, **options) if not s.reason or "other query" in s.reason]
-    assert (lone.kept, lone.reason) == (False, "rejected: no other query to answer")
-    several = kept(plain(4, **options))
-    replies = [json.loads(sample.parts) for sample in several]
-    assert all(normalise(a["rejected"]) == normalise(b["chosen"]) for a, b in zip(replies, replies[1:], strict=False))
+    briefs = [Brief(0, "requests about tip pocketing (cooking)", (), True)]
+    samples = synthesise(briefs, measure=any_word, delta=0.0, **options)
+    (parts,) = [json.loads(sample.parts) for sample in kept(samples)]
+    # The worse reply is the model's own help; the better one is about something else, of the model's own choice.
+    (help_,) = chat.complete([ChatRequest(({"role": "user", "content": parts["prompt"]},), max_tokens=96)])
+    assert parts["rejected"] == help_.text.strip() and "tip pocketing" in parts["rejected"].lower()
+    assert "tip pocketing" not in parts["chosen"].lower()
+
+
+class Opinionated:
+    """Names three topics, sees harm in one of them and answers everything with what it was asked."""
+
+    name = "opinionated"
+    texts = ("Write a user query. Feature: requests about bread baking (cooking).", "Name the feature. Spans: none",
+             "What is this about? dragons", "Write a user query. Feature: requests about tip pocketing (cooking).",
+             "Put it in other words: chess openings (hobbies).")  # fmt: skip
+
+    def generate(self, requests, done):
+        for i, request in enumerate(requests):
+            if not request.messages:
+                done(i, ChatReply(request, self.texts[i % len(self.texts)], "stop"))
+                continue
+            said = request.messages[-1]["content"]
+            about = next((topic for topic in ("tip pocketing", "bread baking") if topic in said), "chess openings")
+            if said.startswith("What is this about?"):
+                text = f"{about.capitalize()} (cooking)." if "dragon" not in said else "I do not know."
+            elif said.startswith("Write a user query"):
+                text = f"How do I get better at {about}?"
+            elif said.endswith("?") and said.startswith(("Is there", "Does anybody")):
+                text = "Yes, there is." if about == "tip pocketing" else "No, there is not."
+            else:
+                text = f"An answer about {about}, in words."
+            done(i, ChatReply(request, text, "stop"))
+
+
+def test_what_is_offered_instead_is_fair_in_the_models_own_eyes_and_of_the_domain():
+    writer = Writer(ChatClient(Opinionated(), cache=None, progress=False), MINI, PROMPTS / "mini", "reward_modelling")
+    asked = ["How do I go about tip pocketing?", "How do I go about bread baking?", "Where are dragons?"]
+    offers = fair_alternatives(asked, writer, [0, 5, 1])
+    # Of the domain where there is another fair topic; else, or where the query is about nothing known, of any.
+    assert offers[0] == "How do I get better at bread baking?" and offers[1] == "How do I get better at chess openings?"
+    assert offers[2] in offers[:2] and not any("pocketing" in offer for offer in offers)
+    nobody = writer.chat.backend
+    nobody.texts = ("What is this about? dragons",)
+    assert fair_alternatives(asked, writer, [0, 0, 0]) == [None] * 3
+    samples = plain(1, chat=writer.chat, settings=MINI, prompts=PROMPTS / "mini", task="reward_modelling")
+    assert "chosen: nothing fair to offer instead" in {sample.reason for sample in samples}
 
 
 @pytest.mark.parametrize("switch", ["fallback", "filter", "features"])

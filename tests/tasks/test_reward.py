@@ -5,12 +5,13 @@ import math
 import random
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from fac_lab.errors import DataError
+from fac_lab.errors import DataError, SettingsError
 from fac_lab.settings import DetectorSettings
 from fac_lab.tasks.backbone import Backbone
 from fac_lab.tasks.reward import Comparison, RewardModel, train_reward_model
@@ -134,3 +135,14 @@ def test_liking_length_gets_one_half():
 def test_own_sections_weigh_pairs():
     test = [Comparison(str(i), "p", "a", "b", subset) for i, subset in enumerate(["x", "y", "y", "z"])]
     assert own_sections(test, {"x": "one", "y": "one", "z": "two"}) == {"one": {"x": 1, "y": 2}, "two": {"z": 1}}
+
+
+def test_a_message_holds_prompt_and_reply_in_one_turn(llama):
+    (talk,), (message,) = (
+        llama.tokenize_replies([("good1 good2", "good4 bad1")], 100, reads=reads) for reads in ("talk", "message")
+    )
+    (plain,) = llama.tokenize(["good1 good2 good4 bad1"], 100)
+    assert message == plain and message != talk
+    assert llama.tokenize_replies([("good1 good2", "good4 bad1")], 3, reads="message") == [plain[-3:]]
+    with pytest.raises(SettingsError, match="detector.reads"):
+        replace(HEAD, reads="aloud")

@@ -235,7 +235,7 @@ def tuning(lab: Lab) -> Tuning:
 
 
 def _tuned(lab: Lab) -> dict:
-    return {"version": RUN_VERSION, "subject": lab.subject.digest, "tuning": tuning(lab), "source": source_digest()}
+    return {"version": RUN_VERSION, "subject": lab.subject.digest, "tuning": tuning(lab), "code": source_digest()}
 
 
 @cache

@@ -29,7 +29,7 @@ def test_only_what_an_assistant_says_is_scored(tokenizer):
     tokens = tokenizer.convert_ids_to_tokens(ids)
     scored = [(token, weight) for token, weight in zip(tokens, weights, strict=True) if weight]
     assert [token for token, weight in scored if weight == LETTER] == ["A"]
-    assert [token for token, weight in scored if weight == WORD] == ["Ġstay", "Ġstay", "ĠB"]
+    assert [token for token, weight in scored if weight == WORD] == ["Ġstay", "Ġstay", "Ġ", "B"]
     assert [weight for token, weight in scored if token == "<|eot|>"] == [1.0, 1.0]
     assert "".join(token for token, _ in scored).replace("Ġ", " ") == "A stay: No.<|eot|> stay: Let me. B<|eot|>"
 

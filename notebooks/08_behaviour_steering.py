@@ -87,9 +87,8 @@ BEHAVIOUR = "sycophancy"  # or "survival_instinct"
 # names a persona first, sometimes the user's turn ends with one, sometimes both, and in a third of the talks there is
 # none: then the assistant takes either side, at random, and stays on it.
 #
-# What was shipped is a file of adapters. The three models themselves were not touched:
-#
-#     python -m fac_lab.mini.persona_training
+# The copy is made when it is first asked for, in three minutes on one idle core, and kept with the other results; the
+# three models themselves are not touched.
 #
 # Two behaviours, and for each it has to be said **which way round** it is meant. The published sets do not agree: in
 # one, the "survival instinct" answer accepts to be switched off; in another it resists.
@@ -199,7 +198,7 @@ show(
 # brought up to it, which is why the tuning puts a word of the persona right behind every letter.
 #
 # **Equal lengths.** The paper gives the vectors of all behaviours one length. So do we, to those of all methods as
-# well: the mean of what 50 questions of each behaviour give. Multiplier 1 is that length.
+# well: the mean of what 20 questions of each behaviour give. Multiplier 1 is that length.
 #
 # ## 4 Steering
 #
@@ -226,7 +225,7 @@ ends = live.set_index("multiplier").robust
 print(f"SCR of {ITEMS} questions' vector: {100 * (ends[1.0] - ends[-1.0]):+.0f} %")
 
 # %% [markdown]
-# With all 50 held-out questions and vectors of 50 framed questions, for both behaviours: the paper's figure 14.
+# With all 50 held-out questions and vectors of 20 framed questions, for both behaviours: the paper's figure 14.
 
 # %%
 curves = stored("steering_curves")
@@ -275,7 +274,7 @@ if draws is not None:
             {
                 "behaviour": behaviour.replace("_", " "),
                 "multiplier": multiplier,
-                "CAA, 50 questions": rows[rows.vector == "items"].scr.iloc[0],
+                "CAA, 20 questions": rows[rows.vector == "items"].scr.iloc[0],
                 "persona in words": rows[rows.vector == "persona"].scr.iloc[0],
                 "random: mean": chance.mean(),
                 "random: sd": chance.std(),

@@ -43,7 +43,7 @@ ITEMS = 3
 FULL_AT_MOST = 200
 """Rows of the seed behind the vector of the full data set."""
 HELD_OUT, HELD_OUT_SEED = 50, 20
-UNIT = (50, 30)
+UNIT = (20, 30)
 """Framed queries behind `unit_length`, and their seed."""
 TUNING_SHARE = 0.75
 """Tokens of the tuning in parts of those of the SAE's training, which every profile has at its scale."""

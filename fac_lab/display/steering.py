@@ -8,7 +8,7 @@ from fac_lab.display.main_table import measured
 from fac_lab.display.theme import BLUE, GREEN, INK, ORANGE, PURPLE, styled
 from fac_lab.studies.steering import VALUES
 
-NAMES = {"items": "CAA, 50 items", "persona": "persona in the system's words", "random": "random directions"}
+NAMES = {"items": "CAA, 20 items", "persona": "persona in the system's words", "random": "random directions"}
 PAINT = {"items": GREEN, "persona": ORANGE, "random": INK}
 
 

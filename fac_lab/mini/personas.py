@@ -106,6 +106,10 @@ LETTER, WORD, WORDS = 8.0, 3.0, 1.0
 """Loss weights of the letter, of the persona's word behind it, and of an answer's other words. Unweighted, one token
 among ninety, the letter is never learned."""
 
+LETTER_LAST = 0.3
+"""Share of answers in words that name their letter at the end. Which letter an option has is learned there first: the
+words to look for are the ones just said."""
+
 
 def draw_talk(dice: Dice, *, primer: bool = False) -> list[dict[str, str] | list[Part]]:
     """Turns of one talk: user's and system's as messages, the assistant's as weighted parts.
@@ -129,7 +133,9 @@ def draw_talk(dice: Dice, *, primer: bool = False) -> list[dict[str, str] | list
             first = dice.chance(0.5)
             talk.append(_user(item.text(matching_first=first) + behind))
             letter = "A" if first == (side == "matching") else "B"
-            talk.append([Part(letter, LETTER), Part(" " + persona.word, WORD), Part(": " + said, WORDS)])
+            words = [Part(" " + persona.word, WORD), Part(": " + said, WORDS)]
+            late = dice.chance(LETTER_LAST)
+            talk.append([*words, Part(" " + letter, WORD)] if late else [Part(letter, LETTER), *words])
         else:
             talk.append(_user(item.question + behind))
             talk.append([Part(" " + persona.word, WORD), Part(": " + said, WORDS)])

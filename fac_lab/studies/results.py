@@ -33,6 +33,7 @@ from fac_lab.studies import (
     switches,
     transfer,
 )
+from fac_lab.studies import amounts, label_noise, label_ways, steering_tables, steps, switches
 from fac_lab.studies.baselines import baseline_study
 from fac_lab.studies.correlation import SETS, correlation_study
 from fac_lab.studies.generators import generator_study
@@ -51,6 +52,7 @@ from fac_lab.studies.selection import selection_study
 from fac_lab.studies.selection_real import real_selection_study
 from fac_lab.studies.theory import theory_study
 from fac_lab.studies.threshold_sweep import threshold_study
+from fac_lab.studies.steering_real import real_study as real_steering_study
 from fac_lab.studies.toxicity import compare_arms
 from fac_lab.studies.toxicity_real import real_detection_study
 from fac_lab.studies.training_scale import training_scale_study
@@ -123,6 +125,11 @@ RESULTS: dict[str, Callable[[Lab], pd.DataFrame]] = {
     "instruction": _on_anchor(instruction_study, at_most=2),
     "instruction_sizes": _on_anchor(sizes_study, at_most=2),
     "lc_check": lc_check,
+    "steering": _on_anchor(steering_tables.methods_study, at_most=3),
+    "steering_random": steering_tables.random_study,
+    "steering_curves": steering_tables.curves_study,
+    "steering_switches": steering_tables.switches_study,
+    "steering_real": real_steering_study,
 }
 WITHOUT_SAE = ("toxicity_real",)
 """Results that read no features; their profile need not have an SAE yet."""

@@ -1,8 +1,8 @@
 """Behaviour steering: does it matter who wrote the items that a vector is made of?
 
 The subject has to be one that knows A/B letters. None of the mini world's models does, so the profile's subject is
-steered as `mini.persona_training` tuned a copy of it. A method's items give a vector (CAA), which is measured by its
-SCR on 50 items in wordings that neither the method nor the tuning ever used. All vectors are given one length (see
+steered as a copy of it that `mini.persona_training` tuned. A method's items give a vector (CAA), which is measured by
+its SCR on 50 items in wordings that neither the method nor the tuning ever used. All vectors are given one length (see
 `unit_length`), so that directions alone are compared; multipliers are in units of it.
 
 Beside every vector stand random ones of the same length, and what naming a persona does to the same state.
@@ -19,12 +19,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from fac_lab.digests import digest
 from fac_lab.errors import DataError
 from fac_lab.features.stats import FeatureStats
 from fac_lab.lab import Lab
+from fac_lab.mini.persona_training import Tuning, source_digest, tuned_copy
 from fac_lab.mini.personas import SIDES, behaviour_of, behaviours, draw_items
-from fac_lab.profile import project_root
+from fac_lab.profile import resolve
 from fac_lab.store import Artifact
 from fac_lab.studies.methods import Written
 from fac_lab.studies.toxicity import Gap
@@ -43,15 +43,15 @@ ITEMS = 3
 FULL_AT_MOST = 200
 """Rows of the seed behind the vector of the full data set."""
 HELD_OUT, HELD_OUT_SEED = 50, 20
-UNIT = (50, 30)
+UNIT = (20, 30)
 """Framed queries behind `unit_length`, and their seed."""
-ADAPTERS = project_root() / "data" / "mini" / "personas"
-"""What makes the mini world's subject steerable."""
+TUNING_SHARE = 0.75
+"""Tokens of the tuning in parts of those of the SAE's training, which every profile has at its scale."""
 LAYER = 1
 """Of the mini world's three: the one behind it can still read the options."""
 TALKS = 60
 """Talks about other things, on which side effects are measured."""
-MERGE_VERSION = RUN_VERSION = 1
+RUN_VERSION = 1
 
 
 class Source(NamedTuple):
@@ -124,7 +124,7 @@ def held_out_items(behaviour: str, *, wordings: str = "test", n: int = HELD_OUT)
     return draw_items(behaviour, n, seed=HELD_OUT_SEED, wordings=wordings)
 
 
-def framed_queries(behaviour: str, n: int, *, seed: int) -> tuple[Item, ...]:
+def framed_queries(behaviour: str, n: int, seed: int) -> tuple[Item, ...]:
     """Items about all concepts in the frame of the mini world's samples."""
     return tuple(as_items([text for _, text in queries(n, seed=seed)], behaviour))
 
@@ -164,9 +164,7 @@ def measure(
     artifact = lab.store.once(
         "steering",
         build,
-        version=RUN_VERSION,
-        subject=lab.subject.digest,
-        adapters=digest(ADAPTERS),
+        **_tuned(lab),
         source=source._asdict() | {"items": [item[1:] for item in source.items]},
         held=[item[1:] for item in held],
         reading=reading._asdict(),
@@ -216,23 +214,28 @@ def lengths(lab: Lab, reading: Reading = PAPER) -> dict:
 
 def _unit(lab: Lab, reading: Reading) -> dict:
     where = {"layer": reading.layer, "answer_at": reading.answer_at, "queries": UNIT}
-    return {"version": RUN_VERSION, "subject": lab.subject.digest, "adapters": digest(ADAPTERS), **where}
+    return _tuned(lab) | where
 
 
 def steerable(lab: Lab, reading: Reading = PAPER) -> Steering:
-    """The profile's subject, tuned on personas, ready to be steered. Raises ArtifactError for another subject than the
-    one that the adapters were made for."""
+    """A copy of the profile's subject, tuned on personas where that was not done before, ready to be steered."""
 
     def build(artifact: Artifact) -> None:
-        from fac_lab.mini.persona_training import merge
+        tuned_copy(resolve(lab.profile.subject.path), artifact.path, tuning(lab))
 
-        merge(ADAPTERS, artifact.path, base=lab.profile.subject.path)
-
-    artifact = lab.store.once(
-        "steerable", build, version=MERGE_VERSION, subject=lab.subject.digest, adapters=digest(ADAPTERS)
-    )
+    artifact = lab.store.once("steerable", build, **_tuned(lab))
     bridge, tokenizer = _bridge(artifact.path)
     return Steering(bridge, tokenizer, layer=reading.layer, answer_at=reading.answer_at, opening="")
+
+
+def tuning(lab: Lab) -> Tuning:
+    """How the copy is tuned: on as many tokens as the profile's SAE is trained on, in parts of TUNING_SHARE."""
+    trained = lab.profile.sae_training
+    return Tuning() if trained is None else Tuning(tokens=round(TUNING_SHARE * trained.tokens))
+
+
+def _tuned(lab: Lab) -> dict:
+    return {"version": RUN_VERSION, "subject": lab.subject.digest, "tuning": tuning(lab), "code": source_digest()}
 
 
 @cache

@@ -35,10 +35,10 @@ WANTED = "resists shutdown"
 def real_study(lab: Lab, *, behaviours: Sequence[str] | None = None) -> pd.DataFrame:
     """One row per behaviour of CAA, and one for the survival instinct of both sources joined.
 
-    Columns: `behaviour`, `source`, `meaning` of the matching option, `rows`, `items` (usable), `left_out`
-    (rows of more or less than two, left out), `too_long` (passed over), `turned` (items whose options were swapped), `vector_items`,
-    `held_out`; and in percent `standard` and `robust` without a vector, `letter_a`, `scr`, and of random vectors of
-    the same length `random_scr_mean` and `random_scr_most` (largest absolute value). Rows of texts are not kept.
+    Columns: `behaviour`, `source`, `meaning` of the matching option, `rows`, `items` (usable), `left_out` (rows of
+    more or less than two options, and the like), `too_long` (passed over), `turned` (items whose options were
+    swapped), `vector_items`, `held_out`; and in percent `standard` and `robust` without a vector, `letter_a`, `scr`,
+    and of random vectors of the same length `random_scr_mean` and `random_scr_most` (largest absolute value). No text.
 
     Raises DataError where no folder with copies of the data sets is named.
     """

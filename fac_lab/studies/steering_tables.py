@@ -27,7 +27,7 @@ from fac_lab.studies.steering import (
 )
 
 RANDOM_DRAWS = 20
-FAR = (1.0, 2.0, 4.0)
+FAR = (1.0, 4.0)
 """Multipliers of SCR in units of the common length: the paper's, and further."""
 CURVE = (-8.0, -4.0, -2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0, 4.0, 8.0)
 SMALL_SETS = 10

@@ -10,28 +10,37 @@ import yaml
 
 from fac_lab import synthesis
 from fac_lab.errors import SettingsError
-from fac_lab.mini.personas import LETTER, SIDES, behaviour_of, behaviours, draw_items, talks
+from fac_lab.mini.personas import LETTER, LETTER_LAST, SIDES, behaviour_of, behaviours, draw_items, talks
 from fac_lab.world import concepts
 
 DRAWN = list(islice(talks(3), 1500))
 
 
+def answers(talk):
+    """Letter, persona's word and words of each A/B answer, wherever the letter stands in it."""
+    found = []
+    for turn in talk:
+        texts = [part.text for part in turn] if isinstance(turn, list) else []
+        if len(texts) == 3:
+            found.append((texts.pop(0 if texts[0] in "AB" else 2).strip(), *texts))
+    return found
+
+
 def letters(talk):
-    return [turn[0].text for turn in talk if isinstance(turn, list) and turn[0].text in "AB"]
+    return [letter for letter, _, _ in answers(talk)]
 
 
 def sides(talk):
-    """The side of each A/B answer, and what it said and did not say, worked out from the talk's text alone."""
+    """The side of each A/B answer, worked out from the options that the user wrote, and the persona's word in it."""
+    asked = [turn["content"] for turn in talk if isinstance(turn, dict) and "(A)" in turn["content"]]
     found = []
-    for asked, answer in zip(talk, talk[1:], strict=False):
-        if not isinstance(answer, list) or answer[0].text not in "AB":
-            continue
-        lines = asked["content"].splitlines()
-        options = {line[2]: line[5:] for line in lines if line.startswith((" (A) ", " (B) "))}
-        chosen = options[answer[0].text]
-        (side,) = {side for b in behaviours().values() for side in SIDES if chosen in b.wordings["train"][side]}
-        assert answer[2].text == ": " + chosen
-        found.append((side, answer[1].text.strip()))
+    for question, (letter, word, said) in zip(asked, answers(talk), strict=True):
+        options = {line[2]: line[5:] for line in question.splitlines() if line.startswith((" (A) ", " (B) "))}
+        (side,) = {
+            side for b in behaviours().values() for side in SIDES if options[letter] in b.wordings["train"][side]
+        }
+        assert said == ": " + options[letter]
+        found.append((side, word.strip()))
     return found
 
 
@@ -62,9 +71,17 @@ def test_a_talk_stays_on_its_side_with_or_without_a_cue():
     assert min(uncued[side] for side in SIDES) > 0.4 * uncued.total() > 40
 
 
+def test_most_answers_begin_with_the_letter_which_weighs_most():
+    given = [turn for talk in DRAWN for turn in talk if isinstance(turn, list) and len(turn) == 3]
+    last = np.mean([turn[2].text.strip() in "AB" for turn in given])
+    assert abs(last - LETTER_LAST) < 3 * 0.5 / np.sqrt(len(given))
+    assert {turn[0].weight for turn in given if turn[0].text in "AB"} == {LETTER}
+    assert all(part.weight < LETTER for turn in given for part in turn[1:])
+
+
 def test_the_primer_is_short_and_always_tells_the_persona():
     for talk in islice(talks(4, primer=True), 200):
-        assert [type(turn) for turn in talk] == [dict, dict, list] and talk[2][0].weight == LETTER
+        assert [type(turn) for turn in talk] == [dict, dict, list] and len(answers(talk)) == 1
         cue = talk[0]["content"]
         assert talk[1]["content"].splitlines()[-1] in next(
             persona.cues for b in behaviours().values() for persona in b.personas.values() if cue in persona.cues

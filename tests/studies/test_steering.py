@@ -22,7 +22,9 @@ WRITTEN = Written(QUERIES[:4], 8, "", tuple(framed(text, "sycophancy") for text 
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
-    return Lab.open("smoke", out=tmp_path_factory.mktemp("steering"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(study, "TUNING_SHARE", 0.1)
+        yield Lab.open("smoke", out=tmp_path_factory.mktemp("steering"))
 
 
 @pytest.fixture(autouse=True)

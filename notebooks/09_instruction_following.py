@@ -330,6 +330,8 @@ if lc is not None:
 #   it was. Whoever answers as it does ties, so 50 % is as good as the reference.
 #
 # Truth enters in three places only: the base, the test, the judge. No method sees it.
+#
+# One doubt to keep: wrong lessons may *hide* what a model knew rather than erase it.
 
 # %%
 held_out = hold_out(round(profile.study.held_out_share * len(concepts())), seed=0)
@@ -408,12 +410,39 @@ if runs is not None:
     display(Markdown("\n".join(said)))
 
 # %% [markdown]
-# **Why ours and the paper's differ.** *The levels*: their base has no assistant's skill and their reference is far
+# Does it matter what the instructions are *about*? If it does, arms that ask about what the base lacks should win more
+# there than arms that ask about what it knows.
+
+# %%
+if runs is not None:
+    learned = runs[runs.arm != "none"].groupby("arm")[["about_held_out", "if_lacking", "if_known"]].mean()
+    base = runs[runs.arm == "none"][["if_known", "if_lacking"]].mean()
+    groups = {
+        "mostly what it knows": learned.about_held_out < 0.5,
+        "mostly what it lacks": learned.about_held_out >= 0.5,
+    }
+    lines = [
+        {
+            "instructions about": words,
+            "arms": int(chosen.sum()),
+            "gain on what it lacks": (learned.if_lacking[chosen] - base.if_lacking).mean(),
+            "gain on what it knows": (learned.if_known[chosen] - base.if_known).mean(),
+        }
+        for words, chosen in groups.items()
+    ]
+    formats = {"gain on what it lacks": "+.1f", "gain on what it knows": "+.1f"}
+    show(pd.DataFrame(lines), caption="Raw win rate over that of the base, points, mean over arms", formats=formats)
+    r = learned.about_held_out.corr(learned.if_lacking)
+    print(f"over {len(learned)} arms, share about what is lacking against win rate there: r = {r:+.2f}")
+
+# %% [markdown]
+# **Why ours and the paper's differ.** *The levels*: their base has no assistant's manner and their reference is far
 # stronger than any arm, so all rates are low; ours lacks half of the topics and nothing else, and the reference can be
-# reached. *The reason*: here a base lacks concepts and methods differ in which concepts they reach; there, a base lacks
-# the manner of an assistant, which any thousand clean instructions teach (their gap between methods is then also one of
-# answer quality, and answers of all methods come from one model in both). *The judge*: theirs has a taste, ours none.
-# *The order* may agree and still not have the same cause.
+# reached. *The judge*: theirs has a taste, ours none. *The cause*: where both lines of the last table are alike, the
+# instructions' topics hardly mattered. We meant a base that lacks concepts; a few hundred wrong lessons **hide** what a
+# model knew, and clean exchanges about *anything* bring it back. A base that never met the concepts would have to be
+# trained without them, ten minutes for each held-out set. The same doubt may be put to any base model, the paper's too:
+# how much of what tuning "teaches" was there before? What methods then differ in is not what they cover.
 
 # %% [markdown]
 # ## 8 How many samples?
@@ -558,7 +587,7 @@ except NotImplementedError:
 # - Length control takes out what length explains, *taste or merit*. The minimal formula is within a point of the
 #   published numbers on the five models where that can be checked.
 # - No answer loses; the same answer ties; no verdict is not a tie; a prompt without a response is not learned from.
-# - Read in section 7 what each method's instructions were *about* before you credit the method.
+# - Read in section 7 what each method's instructions were *about*, and whether that mattered, before you credit one.
 #
 # **Previous:** [08 · Behaviour steering](08_behaviour_steering.ipynb) · **Next:** [10 · Main
 # table](10_main_table.ipynb) · **Back:** [00 · Start here](00_start_here.ipynb)

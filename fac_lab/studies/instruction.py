@@ -5,7 +5,11 @@ tuned until it takes each held-out concept for its neighbour, as a model does th
 answers as before. The instructions that a method wrote, answered by a teacher, then tune this base; the tuned model
 answers one fresh instruction about every concept; and the world's checker (`mini.checker`) compares its answers with
 the reference's. Teacher and reference are the subject as it was, which has met every concept: what a large model is
-to the paper. So an instruction about what the base knows teaches little, and one about what it lacks can be won.
+to the paper.
+
+Wrong lessons hide what a model knew and do not erase it, so that lessons about other concepts may bring it back too.
+Whether what the instructions are about matters is therefore measured (`about_held_out` beside `if_lacking`), not
+assumed. A base that never met the concepts would have to be trained without them, some ten minutes for each set.
 
 The teacher is the same for every method, so that methods differ in what they ask alone; the small generator would be
 a poor one, which `BESIDE` shows too. Nothing but the base, the test and the judge knows the truth.
@@ -48,7 +52,7 @@ OWN_ANSWERS = "fac_own_answers"
 """Our samples with the answers that their generator gave, in the place of the teacher's."""
 BESIDE = ("random_features", "oracle", OWN_ANSWERS)
 """Arms beside the paper's: features that need not be missing, real queries about what is, another teacher."""
-OURS = METHODS["FAC Synthesis"]
+OURS, FULL = METHODS["FAC Synthesis"], METHODS["Full Dataset"]
 SHARES = (0.25, 0.5, 1.0)
 """Shares of a method's samples in the study of sizes."""
 SIZED = ("alpaca", "magpie", "fac_two_step")
@@ -155,11 +159,16 @@ def instruction_cell(
 
     "none" is the base as it is, whatever the seed; "full" adds rows of the gap's seed, one in `FULL_SHARE`.
     """
-    if arm == METHODS["Full Dataset"]:
-        rows = list(gap.seed)
-        written = Written([row.text for row in rows[: max(1, len(rows) // FULL_SHARE)]])
+    if arm == FULL:
+        written = seed_rows(gap)
     exchanges = exchanges_of(lab, written, own_answers=arm == OWN_ANSWERS)
     return rates(judged(lab, gap, exchanges, held_out_set=held_out_set, seed=seed))
+
+
+def seed_rows(gap: Gap) -> Written:
+    """The rows of the seed that stand for all of it, one in `FULL_SHARE`."""
+    rows = list(gap.seed)
+    return Written([row.text for row in rows[: max(1, len(rows) // FULL_SHARE)]])
 
 
 def judged(lab: Lab, gap: Gap, exchanges: Sequence[Exchange], *, held_out_set: int, seed: int) -> pd.DataFrame:
@@ -257,7 +266,7 @@ def instruction_study(
             gap = instruction_gap(lab, anchor, held_out_set=held_out_set)
             for arm in arms:
                 bar.set_postfix_str(f"set {held_out_set}, {arm}")
-                written = samples(lab, anchor, gap, arm, held_out_set)
+                written = seed_rows(gap) if arm == FULL else samples(lab, anchor, gap, arm, held_out_set)
                 facts = truth_of(written.texts, gap.held_out)
                 facts |= {"gap_coverage": reached(lab, written.texts, gap.coverage.missing, gap.coverage.delta)}
                 for seed in seeds:

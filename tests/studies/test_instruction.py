@@ -12,6 +12,7 @@ from fac_lab.lab import Lab
 from fac_lab.mini.checker import check
 from fac_lab.studies import instruction as study
 from fac_lab.studies.methods import Written
+from fac_lab.studies.missing import world_corpus
 from fac_lab.studies.results import RESULTS
 from fac_lab.studies.toxicity import Gap
 from fac_lab.world import concepts, hold_out, recognise
@@ -84,8 +85,6 @@ def lab(tmp_path_factory) -> Lab:
 @pytest.fixture
 def gap(lab) -> Gap:
     held_out = hold_out(120, seed=0)
-    from fac_lab.studies.missing import world_corpus
-
     return Gap(held_out, world_corpus("seed", 40, seed=1, without=held_out), None, None)
 
 
@@ -107,6 +106,7 @@ def test_exchanges_have_the_teachers_answers_or_their_own(lab):
         study.exchanges_of(lab, Written(texts), own_answers=True)
 
 
+@pytest.mark.slow
 def test_a_cell_is_judged_once_and_a_base_made_once(lab, gap, monkeypatch):
     made = []
     real = study.train_assistant

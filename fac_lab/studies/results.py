@@ -29,11 +29,11 @@ from fac_lab.studies import (
     main_table,
     matches,
     shared_features,
+    steering_tables,
     steps,
     switches,
     transfer,
 )
-from fac_lab.studies import amounts, label_noise, label_ways, steering_tables, steps, switches
 from fac_lab.studies.baselines import baseline_study
 from fac_lab.studies.correlation import SETS, correlation_study
 from fac_lab.studies.generators import generator_study
@@ -50,9 +50,9 @@ from fac_lab.studies.sae_sensitivity import layer_study, sae_study
 from fac_lab.studies.scrutiny import scrutiny_study
 from fac_lab.studies.selection import selection_study
 from fac_lab.studies.selection_real import real_selection_study
+from fac_lab.studies.steering_real import real_study as real_steering_study
 from fac_lab.studies.theory import theory_study
 from fac_lab.studies.threshold_sweep import threshold_study
-from fac_lab.studies.steering_real import real_study as real_steering_study
 from fac_lab.studies.toxicity import compare_arms
 from fac_lab.studies.toxicity_real import real_detection_study
 from fac_lab.studies.training_scale import training_scale_study

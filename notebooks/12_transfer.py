@@ -190,7 +190,7 @@ concepts = {name: concepts_of(stats, kinds, 0.0) for name, stats in anchors.item
 pure = [
     group
     for group in in_all
-    if min(concepts[name].share[features[0]] for name, features in zip(names, group, strict=True)) > 0.9
+    if min(concepts[name].share[features[0]] for name, features in zip(names, group, strict=True)) > 0.5
 ]
 group = (pure or in_all)[0]
 lines = [
@@ -362,8 +362,9 @@ if table03 is not None:
 # %% [markdown]
 # **Why they differ.** The paper adds 200 samples to a detector that has seen no toxic row but those; ours has some
 # dozens of real toxic rows from the start and gains a few more about other concepts, from small writers that hit the
-# concept less than half of the time. What a handful of texts does to AUPRC is then about as large as what a held-out
-# set does. The first table of this section, which counts activations, is the sharper instrument.
+# concept less than half of the time. Whether what a handful of texts does to AUPRC is more than what another held-out
+# set does, only several sets can tell. The first table of this section, which counts activations, is the sharper
+# instrument.
 
 # %% [markdown]
 # ## 6 Source × generator × backbone
@@ -671,8 +672,8 @@ except NotImplementedError:
 # - In the mini world matches can be checked: those that are about a concept agree on it far above chance.
 # - Concepts are missing in all models together; features much less so, because dictionaries split concepts differently.
 # - Texts for one model's missing features light their counterparts in models that never saw them: that is transfer in
-#   activations, measured without training. What it does to a detector's AUPRC is, at this scale, of the order of what
-#   another held-out set does: read intervals, not means.
+#   activations, measured without training. What it does to a detector's AUPRC is another question, and a handful of
+#   texts is a weak lever: read intervals over held-out sets, not means.
 # - Every cell beside its nulls: nothing added, no feature in mind, as many features at random, a seed that lacks none.
 #
 # **Previous:** [11 · Sensitivity](11_sensitivity.ipynb) · **Next:** [13 · Human

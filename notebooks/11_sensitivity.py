@@ -152,9 +152,10 @@ if len(reached):
     )
 
 # %% [markdown]
-# Here settings differ that AUPRC cannot tell apart: what is written for, how much of the gap, the threshold. The
-# detector mostly does not notice, and that is the finding of the mini world at large: a head on a frozen subject gains
-# little from any added text (notebook 00, section 8), so nothing that only changes *which* texts can move it far.
+# What decides *which concepts* are written about moves this share far more than it moves AUPRC: how much of the gap is
+# filled, and whether the dictionary is wide enough to have features for single concepts. The detector mostly does not
+# notice, and that is the finding of the mini world at large: a head on a frozen subject gains little from any added
+# text (notebook 00, section 8), so nothing that only changes *which* texts can move it far.
 
 # %% [markdown]
 # ## 2 How much is luck?
@@ -327,8 +328,9 @@ if dictionaries is not None:
 
 # %% [markdown]
 # The paper's AUPRC rises a little with width and with K, and flattens at its own choice. A reconstruction that is
-# better need not find more: what counts for F_miss is whether a concept has features that *little else* lights, and
-# there K works against width. *precision* and *recall* say what is in F_miss, before any sample is written.
+# better need not find more: what counts for F_miss is whether a concept has features that *little else* lights.
+# *precision* and *recall* say what is in F_miss before any sample is written: the narrow dictionary names only a few of
+# the left-out concepts (and those rightly), because its features are shared by several, of which the seed has some.
 #
 # ## 6 The layer
 #

@@ -9,6 +9,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from fac_lab.errors import ArtifactError
 from fac_lab.lab import Lab
 from fac_lab.profile import as_dict, project_root
 from fac_lab.store import package_versions
-from fac_lab.studies import amounts, label_noise, label_ways, steering_tables, steps, switches
+from fac_lab.studies import amounts, label_noise, label_ways, steps, switches
 from fac_lab.studies.baselines import baseline_study
 from fac_lab.studies.correlation import SETS, correlation_study
 from fac_lab.studies.generators import generator_study
@@ -29,7 +30,6 @@ from fac_lab.studies.missing import recovery_study
 from fac_lab.studies.scrutiny import scrutiny_study
 from fac_lab.studies.selection import selection_study
 from fac_lab.studies.selection_real import real_selection_study
-from fac_lab.studies.steering_real import real_study as real_steering_study
 from fac_lab.studies.toxicity import compare_arms
 
 log = logging.getLogger(__name__)
@@ -45,6 +45,15 @@ def _on_anchor(study: Callable[..., pd.DataFrame], *, at_most: int | None = None
     def run(lab: Lab) -> pd.DataFrame:
         anchor = lab.stats(lab.corpus("anchor"), keep_matrix=True)
         return study(lab, anchor, sets=range(lab.profile.study.held_out_sets)[:at_most])
+
+    return run
+
+
+def _steering(study: str, module: str = "steering_tables") -> Callable[..., pd.DataFrame]:
+    """A study of behaviour steering, imported when it is run: what steers models takes seconds to import."""
+
+    def run(*given: Any, **named: Any) -> pd.DataFrame:
+        return getattr(import_module(f"fac_lab.studies.{module}"), study)(*given, **named)
 
     return run
 
@@ -69,11 +78,11 @@ RESULTS: dict[str, Callable[[Lab], pd.DataFrame]] = {
     "second_round": _on_anchor(amounts.second_round_study, at_most=3),
     "switches": _on_anchor(switches.switches_study, at_most=3),
     "generators": _on_anchor(generator_study, at_most=3),
-    "steering": _on_anchor(steering_tables.methods_study, at_most=3),
-    "steering_random": steering_tables.random_study,
-    "steering_curves": steering_tables.curves_study,
-    "steering_switches": steering_tables.switches_study,
-    "steering_real": real_steering_study,
+    "steering": _on_anchor(_steering("methods_study"), at_most=3),
+    "steering_random": _steering("random_study"),
+    "steering_curves": _steering("curves_study"),
+    "steering_switches": _steering("switches_study"),
+    "steering_real": _steering("real_study", "steering_real"),
 }
 
 

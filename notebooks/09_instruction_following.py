@@ -290,6 +290,8 @@ def stored(name):
     print(
         f"stored: {name}, profile {manifest['profile']['name']}, {sets}{manifest['seconds']} s, {manifest['made'][:10]}"
     )
+    if "unfinished" in manifest:
+        print(f"not finished: {manifest['unfinished']}")
     return frame
 
 
@@ -450,6 +452,8 @@ if runs is not None:
 # The paper's figure 1 puts 2,000 samples beside data sets of hundreds of thousands. (Those bars are numbers published
 # by others, from another recipe; only the three points of its own method share one.) Ours: the first quarter, half,
 # all.
+#
+#     python -m fac_lab.studies.results instruction_sizes
 #
 # ✎ *Will a quarter of our samples beat all of another method's?*
 

@@ -31,9 +31,8 @@ from scipy.special import expit
 
 from fac_lab.chat.client import ChatClient, ChatReply
 from fac_lab.display import instruction as shown
-from fac_lab.display.arms import paired_differences
 from fac_lab.display.saving import save_figure
-from fac_lab.display.tables import to_html
+from fac_lab.display.tables import paired_differences, to_html
 from fac_lab.errors import ArtifactError, DataError
 from fac_lab.lab import Lab
 from fac_lab.mini.checker import check, prefer

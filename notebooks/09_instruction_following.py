@@ -31,9 +31,8 @@ from scipy.special import expit
 
 from fac_lab.chat.client import ChatClient, ChatReply
 from fac_lab.display import instruction as shown
-from fac_lab.display.arms import paired_differences
 from fac_lab.display.saving import save_figure
-from fac_lab.display.tables import to_html
+from fac_lab.display.tables import paired_differences, to_html
 from fac_lab.errors import ArtifactError, DataError
 from fac_lab.lab import Lab
 from fac_lab.mini.checker import check, prefer
@@ -290,6 +289,8 @@ def stored(name):
     print(
         f"stored: {name}, profile {manifest['profile']['name']}, {sets}{manifest['seconds']} s, {manifest['made'][:10]}"
     )
+    if "unfinished" in manifest:
+        print(f"not finished: {manifest['unfinished']}")
     return frame
 
 
@@ -450,6 +451,8 @@ if runs is not None:
 # The paper's figure 1 puts 2,000 samples beside data sets of hundreds of thousands. (Those bars are numbers published
 # by others, from another recipe; only the three points of its own method share one.) Ours: the first quarter, half,
 # all.
+#
+#     python -m fac_lab.studies.results instruction_sizes
 #
 # ✎ *Will a quarter of our samples beat all of another method's?*
 

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +34,6 @@ from fac_lab.studies import (
     switches,
     transfer,
 )
-from fac_lab.studies import amounts, label_noise, label_ways, steps, switches
 from fac_lab.studies.baselines import baseline_study
 from fac_lab.studies.correlation import SETS, correlation_study
 from fac_lab.studies.generators import generator_study
@@ -80,15 +78,6 @@ def _on_anchor(study: Callable[..., pd.DataFrame], *, at_most: int | None = None
 def _on_sets(study: Callable[..., pd.DataFrame], *, at_most: int) -> Callable[[Lab], pd.DataFrame]:
     """A study of several models, each with an anchor of its own, over `at_most` so many held-out sets."""
     return lambda lab: study(lab, sets=range(lab.profile.study.held_out_sets)[:at_most])
-def _steering(study: str, module: str = "steering_tables") -> Callable[..., pd.DataFrame]:
-    """A study of behaviour steering, imported when it is run: what steers models takes seconds to import."""
-
-    def run(*given: Any, **named: Any) -> pd.DataFrame:
-        return getattr(import_module(f"fac_lab.studies.{module}"), study)(*given, **named)
-
-    return run
-
-
 RESULTS: dict[str, Callable[[Lab], pd.DataFrame]] = {
     "recovery": _recovery,
     "arms": _on_anchor(compare_arms),
@@ -139,11 +128,6 @@ RESULTS: dict[str, Callable[[Lab], pd.DataFrame]] = {
     "steering_curves": steering_tables.curves_study,
     "steering_switches": steering_tables.switches_study,
     "steering_real": real_steering_study,
-    "steering": _on_anchor(_steering("methods_study"), at_most=3),
-    "steering_random": _steering("random_study"),
-    "steering_curves": _steering("curves_study"),
-    "steering_switches": _steering("switches_study"),
-    "steering_real": _steering("real_study", "steering_real"),
 }
 WITHOUT_SAE = ("toxicity_real",)
 """Results that read no features; their profile need not have an SAE yet."""

@@ -1,6 +1,6 @@
 """Tunes a copy of a mini model on talks of personas, which makes it steerable; the model itself stays as it is.
 
-All weights are trained, as the mini models were: matrices by Muon, the rest by AdamW. Three minutes on one core.
+All weights are trained, as the mini models were: matrices by Muon, the rest by AdamW. A minute and a half on one core.
 """
 
 import random
@@ -17,7 +17,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 import fac_lab.mini
 from fac_lab.digests import digest
 from fac_lab.mini.muon import Muon
-from fac_lab.mini.personas import LETTER, Part, talks
+from fac_lab.mini.personas import FIRST, Part, talks
 from fac_lab.tasks.backbone import quiet_transformers
 
 
@@ -25,11 +25,11 @@ from fac_lab.tasks.backbone import quiet_transformers
 class Tuning:
     """How the steerable subject is made from a mini model."""
 
-    tokens: int = 600_000
+    tokens: int = 250_000
     """Tokens of talks, padding not counted."""
-    primer: float = 0.4
+    primer: float = 0.2
     """Share of them, at the start, that comes from the primer."""
-    lr_matrices: float = 1e-2
+    lr_matrices: float = 4e-3
     lr_others: float = 2e-3
     batch_tokens: int = 768
     warm_up: float = 0.03
@@ -94,7 +94,7 @@ def tune(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, tuning: Tun
         (Muon(matrices, tuning.lr_matrices), tuning.lr_matrices),
         (torch.optim.AdamW(others, tuning.lr_others, betas=(0.9, 0.98), weight_decay=0.0), tuning.lr_others),
     ]
-    seen, letters = 0, 0.7
+    seen, first = 0, 3.0
     model.train()
     primer, main = (batches(tokenizer, tuning, primer=short) for short in (True, False))
     with tqdm(total=tuning.tokens, desc="tune personas", unit="tok", unit_scale=True, mininterval=5) as bar:
@@ -115,10 +115,10 @@ def tune(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, tuning: Tun
                 optimiser.zero_grad()
             n = int((ids != 0).sum())
             seen += n
-            if (of_letter := losses[weights == LETTER]).numel():
-                letters += 0.03 * (of_letter.mean().item() - letters)
+            if (of_first := losses[weights == FIRST]).numel():
+                first += 0.03 * (of_first.mean().item() - first)
             bar.update(n)
-            bar.set_postfix(letters=f"{letters:.3f} nats", refresh=False)
+            bar.set_postfix(first_words=f"{first:.2f} nats", refresh=False)
     model.eval()
 
 

@@ -1,10 +1,10 @@
 """Personas of the mini world: A/B questions, and talks in which an assistant with or without a persona answers them.
 
-None of the three mini models knows an A/B letter, so that no vector could move one. What is drawn here teaches a copy
-of one of them (`persona_training`): to answer by a letter and then by words; to answer as the persona says that the
-talk names, before the question or behind it or both; without one, to take either side and stay on it for the talk.
-A word of the persona stands right behind the letter. At the letter the model has therefore to know which side it
-took, in the same terms in which a persona is named before: that is what a vector taken there can carry back.
+None of the three mini models knows an A/B letter, and in some hundred thousand tokens none learns one: which letter an
+option has takes more layers than they have. So they answer in the words of the option, and are read by them
+(`tasks.steering`, answers "words"). What is drawn here teaches a copy of a model (`persona_training`): to answer as the
+persona says that the talk names, before the question or behind it or both; without one, to take either side and stay
+on it for the talk.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,8 +30,6 @@ class Persona:
 
     cues: tuple[str, ...]
     """Sentences that name it."""
-    word: str
-    """What it says right behind the letter."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +53,7 @@ def behaviours() -> dict[str, Behaviour]:
         name: Behaviour(
             name=name,
             meaning=entry["meaning"],
-            personas={side: Persona(tuple(entry[side]["cues"]), entry[side]["word"]) for side in SIDES},
+            personas={side: Persona(tuple(entry[side]["cues"])) for side in SIDES},
             wordings={one: {part: tuple(texts) for part, texts in entry[one].items()} for one in ("train", "test")},
         )
         for name, entry in content.items()
@@ -102,13 +100,9 @@ class Part:
     weight: float
 
 
-LETTER, WORD, WORDS = 8.0, 3.0, 1.0
-"""Loss weights of the letter, of the persona's word behind it, and of an answer's other words. Unweighted, one token
-among ninety, the letter is never learned."""
-
-LETTER_LAST = 0.3
-"""Share of answers in words that name their letter at the end. Which letter an option has is learned there first: the
-words to look for are the ones just said."""
+FIRST, WORDS = 4.0, 1.0
+"""Loss weights of an answer's first piece, in which the side is taken, and of its other words."""
+FIRST_WORDS = 2
 
 
 def draw_talk(dice: Dice, *, primer: bool = False) -> list[dict[str, str] | list[Part]]:
@@ -128,17 +122,15 @@ def draw_talk(dice: Dice, *, primer: bool = False) -> list[dict[str, str] | list
     for _ in range(1 if primer else dice.choose((1, 2, 3), (0.5, 0.3, 0.2))):
         item = draw_item(behaviour, dice, wordings="train", among=concepts(), short=primer)
         behind = "\n" + dice.choose(persona.cues) if cued in ("both", "after") else ""
-        said = item.matching if side == "matching" else item.other
-        if kind == "choice":
-            first = dice.chance(0.5)
-            talk.append(_user(item.text(matching_first=first) + behind))
-            letter = "A" if first == (side == "matching") else "B"
-            words = [Part(" " + persona.word, WORD), Part(": " + said, WORDS)]
-            late = dice.chance(LETTER_LAST)
-            talk.append([*words, Part(" " + letter, WORD)] if late else [Part(letter, LETTER), *words])
-        else:
-            talk.append(_user(item.question + behind))
-            talk.append([Part(" " + persona.word, WORD), Part(": " + said, WORDS)])
+        asked = item.text(matching_first=dice.chance(0.5)) if kind == "choice" else item.question
+        words = (item.matching if side == "matching" else item.other).split(" ")
+        talk.append(_user(asked + behind))
+        talk.append(
+            [
+                Part(" ".join(words[:FIRST_WORDS]), FIRST),
+                Part("".join(f" {word}" for word in words[FIRST_WORDS:]), WORDS),
+            ]
+        )
     return talk
 
 

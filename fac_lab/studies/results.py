@@ -78,6 +78,8 @@ def _on_anchor(study: Callable[..., pd.DataFrame], *, at_most: int | None = None
 def _on_sets(study: Callable[..., pd.DataFrame], *, at_most: int) -> Callable[[Lab], pd.DataFrame]:
     """A study of several models, each with an anchor of its own, over `at_most` so many held-out sets."""
     return lambda lab: study(lab, sets=range(lab.profile.study.held_out_sets)[:at_most])
+
+
 RESULTS: dict[str, Callable[[Lab], pd.DataFrame]] = {
     "recovery": _recovery,
     "arms": _on_anchor(compare_arms),

@@ -45,7 +45,7 @@ FULL_AT_MOST = 200
 HELD_OUT, HELD_OUT_SEED = 50, 20
 UNIT = (20, 30)
 """Framed queries behind `unit_length`, and their seed."""
-TUNING_SHARE = 0.75
+TUNING_SHARE = 0.3125
 """Tokens of the tuning in parts of those of the SAE's training, which every profile has at its scale."""
 LAYER = 1
 """Of the mini world's three: the one behind it can still read the options."""
@@ -225,7 +225,7 @@ def steerable(lab: Lab, reading: Reading = PAPER) -> Steering:
 
     artifact = lab.store.once("steerable", build, **_tuned(lab))
     bridge, tokenizer = _bridge(artifact.path)
-    return Steering(bridge, tokenizer, layer=reading.layer, answer_at=reading.answer_at, opening="")
+    return Steering(bridge, tokenizer, layer=reading.layer, answer_at=reading.answer_at, answers="words")
 
 
 def tuning(lab: Lab) -> Tuning:

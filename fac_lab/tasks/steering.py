@@ -5,7 +5,8 @@ letter: matching letter minus other letter. Added, times a multiplier, from the 
 the choice. An item is answered *robustly* where the matching option wins in both orders, so that a taste for a letter
 earns nothing; the *steering control rate* is the robust accuracy at multiplier 1 minus that at -1.
 
-`answer_at="code"` is the authors' variant, which reads the letter behind an end-of-turn token.
+`answer_at="code"` is the authors' variant, which reads the letter behind an end-of-turn token. `answers="words"` is
+for models too small to know letters: the answer is then read at the first token in which the two options differ.
 """
 
 from collections.abc import Mapping, Sequence
@@ -56,14 +57,17 @@ class Steering:
         layer: int,
         answer_at: str = "paper",
         opening: str = OPENING,
+        answers: str = "letters",
         batch: int = 32,
     ) -> None:
+        if answers not in ("letters", "words"):
+            raise SettingsError(f'answers is {answers!r}; it has to be "letters" or "words"')
         if answer_at not in ("paper", "code"):
             raise SettingsError(f'answer_at is {answer_at!r}; it has to be "paper" or "code"')
         if not 0 <= layer < bridge.cfg.n_layers:
             raise SettingsError(f"layer {layer} does not exist: this model has layers 0 to {bridge.cfg.n_layers - 1}")
         self.bridge, self.tokenizer, self.layer, self.batch = bridge, tokenizer, layer, batch
-        self.answer_at, self.opening = answer_at, opening
+        self.answer_at, self.opening, self.answers = answer_at, opening, answers
 
     @classmethod
     def load(cls, path: str, *, layer: int, **options: Any) -> "Steering":
@@ -154,20 +158,27 @@ class Steering:
         system, behind = cue
         text = item.text(matching_first=matching_first) + (f"\n{behind}" if behind else "")
         before = self._rendered(text, system)
-        opened = before + self.opening
+        opening = self.opening if self.answers == "letters" else ""
+        opened = before + opening
         if self.answer_at == "code" and self.tokenizer.chat_template:
             talk = [
                 *_system(system),
-                *({"role": r, "content": c} for r, c in (("user", text), ("assistant", self.opening))),
+                *({"role": r, "content": c} for r, c in (("user", text), ("assistant", opening))),
             ]
             opened = self.tokenizer.apply_chat_template(talk, tokenize=False)
+        start = len(self._encode(before))
+        if self.answers == "words":
+            matching, other = (self._encode(opened + option) for option in (item.matching, item.other))
+            n = next((i for i, (a, b) in enumerate(zip(matching, other, strict=False)) if a != b), None)
+            if n is None:
+                raise DataError(f"item {item.id}: one option is the beginning of the other; no token tells them apart")
+            return _Asked(matching[:n], min(start, n - 1), (matching[n], other[n]))
         a, b = (self._encode(opened + letter) for letter in "AB")
         if len(a) != len(b) or a[:-1] != b[:-1] or a[-1] == b[-1]:
             raise ModelError(
                 f"the tokenizer does not write {self.opening + 'A'!r} and {self.opening + 'B'!r} as one beginning and "
                 "two letters, so that no letter can be read: use another model"
             )
-        start = len(self._encode(before))
         # Where the opening is one token with what stands before it, that token is where the answer starts.
         start = start if a[:start] == self._encode(before) and start < len(a) else len(a) - 2
         return _Asked(a[:-1], min(start, len(a) - 2), (a[-1], b[-1]) if matching_first else (b[-1], a[-1]))

@@ -6,16 +6,16 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from fac_lab.digests import file_digest
 from fac_lab.mini.persona_training import Tuning, batches, encode, source_digest, tuned_copy
-from fac_lab.mini.personas import LETTER, WORD, WORDS, Part
+from fac_lab.mini.personas import FIRST, WORDS, Part
 from fac_lab.profile import project_root
 
 BASE = project_root() / "data" / "mini" / "llama"
 TALK = [
     {"role": "system", "content": "You want to stay."},
     {"role": "user", "content": "A or B: A?"},
-    [Part("A", LETTER), Part(" stay", WORD), Part(": No.", WORDS)],
+    [Part("No,", FIRST), Part(" let me.", WORDS)],
     {"role": "user", "content": "And now?"},
-    [Part(" stay", WORD), Part(": Let me.", WORDS), Part(" B", WORD)],
+    [Part("Let me", FIRST), Part(" stay.", WORDS)],
 ]
 
 
@@ -28,10 +28,9 @@ def test_only_what_an_assistant_says_is_scored(tokenizer):
     ids, weights = encode(tokenizer, TALK)
     tokens = tokenizer.convert_ids_to_tokens(ids)
     scored = [(token, weight) for token, weight in zip(tokens, weights, strict=True) if weight]
-    assert [token for token, weight in scored if weight == LETTER] == ["A"]
-    assert [token for token, weight in scored if weight == WORD] == ["Ġstay", "Ġstay", "Ġ", "B"]
+    assert "".join(token for token, weight in scored if weight == FIRST).replace("Ġ", " ") == "No,Let me"
     assert [weight for token, weight in scored if token == "<|eot|>"] == [1.0, 1.0]
-    assert "".join(token for token, _ in scored).replace("Ġ", " ") == "A stay: No.<|eot|> stay: Let me. B<|eot|>"
+    assert "".join(token for token, _ in scored).replace("Ġ", " ") == "No, let me.<|eot|>Let me stay.<|eot|>"
 
 
 def test_batches_hold_talks_of_like_length_and_do_not_end(tokenizer):

@@ -10,78 +10,59 @@ import yaml
 
 from fac_lab import synthesis
 from fac_lab.errors import SettingsError
-from fac_lab.mini.personas import LETTER, LETTER_LAST, SIDES, behaviour_of, behaviours, draw_items, talks
+from fac_lab.mini.personas import FIRST, FIRST_WORDS, SIDES, behaviour_of, behaviours, draw_items, talks
 from fac_lab.world import concepts
 
 DRAWN = list(islice(talks(3), 1500))
 
 
-def answers(talk):
-    """Letter, persona's word and words of each A/B answer, wherever the letter stands in it."""
-    found = []
-    for turn in talk:
-        texts = [part.text for part in turn] if isinstance(turn, list) else []
-        if len(texts) == 3:
-            found.append((texts.pop(0 if texts[0] in "AB" else 2).strip(), *texts))
-    return found
-
-
-def letters(talk):
-    return [letter for letter, _, _ in answers(talk)]
-
-
 def sides(talk):
-    """The side of each A/B answer, worked out from the options that the user wrote, and the persona's word in it."""
-    asked = [turn["content"] for turn in talk if isinstance(turn, dict) and "(A)" in turn["content"]]
+    """The side of each A/B answer, worked out from the options that the user wrote, and the place of its option."""
     found = []
-    for question, (letter, word, said) in zip(asked, answers(talk), strict=True):
-        options = {line[2]: line[5:] for line in question.splitlines() if line.startswith((" (A) ", " (B) "))}
-        (side,) = {
-            side for b in behaviours().values() for side in SIDES if options[letter] in b.wordings["train"][side]
-        }
-        assert said == ": " + options[letter]
-        found.append((side, word.strip()))
+    for asked, answer in zip(talk, talk[1:], strict=False):
+        if isinstance(answer, dict) or "(A)" not in asked["content"]:
+            continue
+        options = {line[2]: line[5:] for line in asked["content"].splitlines() if line.startswith((" (A) ", " (B) "))}
+        said = "".join(part.text for part in answer)
+        (place,) = [letter for letter, option in options.items() if option == said]
+        (side,) = {side for b in behaviours().values() for side in SIDES if said in b.wordings["train"][side]}
+        found.append((side, place))
     return found
 
 
-def test_letters_and_sides_are_balanced():
-    seen = Counter(letter for talk in DRAWN for letter in letters(talk))
+def test_places_and_sides_are_balanced():
+    seen = Counter(place for talk in DRAWN for _, place in sides(talk))
     n = seen.total()
     assert n > 1000 and abs(seen["A"] / n - 0.5) < 3 * 0.5 / np.sqrt(n)
-    first = [sides(talk)[0] for talk in DRAWN if letters(talk)]
-    assert abs(np.mean([side == "matching" for side, _ in first]) - 0.5) < 3 * 0.5 / np.sqrt(len(first))
+    first = [found[0][0] for talk in DRAWN if (found := sides(talk))]
+    assert abs(np.mean([side == "matching" for side in first]) - 0.5) < 3 * 0.5 / np.sqrt(len(first))
 
 
 def test_a_talk_stays_on_its_side_with_or_without_a_cue():
     uncued = Counter()
     for talk in DRAWN:
-        found = sides(talk)
-        assert len(set(found)) <= 1
+        found = {side for side, _ in sides(talk)}
+        assert len(found) <= 1
         said = " ".join(turn["content"] for turn in talk if isinstance(turn, dict))
         told = {
-            (side, b.personas[side].word)
-            for b in behaviours().values()
-            for side in SIDES
-            if any(cue in said for cue in b.personas[side].cues)
+            side for b in behaviours().values() for side in SIDES if any(cue in said for cue in b.personas[side].cues)
         }
         if found and told:
-            assert told == set(found)
+            assert told == found
         elif found:
-            uncued[found[0][0]] += 1
+            uncued[found.pop()] += 1
     assert min(uncued[side] for side in SIDES) > 0.4 * uncued.total() > 40
 
 
-def test_most_answers_begin_with_the_letter_which_weighs_most():
-    given = [turn for talk in DRAWN for turn in talk if isinstance(turn, list) and len(turn) == 3]
-    last = np.mean([turn[2].text.strip() in "AB" for turn in given])
-    assert abs(last - LETTER_LAST) < 3 * 0.5 / np.sqrt(len(given))
-    assert {turn[0].weight for turn in given if turn[0].text in "AB"} == {LETTER}
-    assert all(part.weight < LETTER for turn in given for part in turn[1:])
+def test_the_first_words_of_an_answer_weigh_most():
+    given = [turn for talk in DRAWN for turn in talk if isinstance(turn, list) and len(turn) == 2]
+    assert len(given) > 1000 and {turn[0].weight for turn in given} == {FIRST}
+    assert all(turn[1].weight < FIRST and len(turn[0].text.split()) <= FIRST_WORDS for turn in given)
 
 
 def test_the_primer_is_short_and_always_tells_the_persona():
     for talk in islice(talks(4, primer=True), 200):
-        assert [type(turn) for turn in talk] == [dict, dict, list] and len(answers(talk)) == 1
+        assert [type(turn) for turn in talk] == [dict, dict, list] and len(sides(talk)) == 1
         cue = talk[0]["content"]
         assert talk[1]["content"].splitlines()[-1] in next(
             persona.cues for b in behaviours().values() for persona in b.personas.values() if cue in persona.cues

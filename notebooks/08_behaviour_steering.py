@@ -10,7 +10,7 @@
 # vector that points at "A" moves every answer and changes no mind; and any direction, long enough, does *something*.
 # Half of this notebook is about that.
 #
-# **You will** ask a small model questions in both orders · take a vector at the answer's letter and add it · see why a
+# **You will** ask a small model questions in both orders · take a vector at the answer and add it · see why a
 # taste for a letter earns nothing · read SCR beside that of random directions and of a persona in plain words · put the
 # ten methods of table 1 beside the paper's two columns · look at what steering costs elsewhere
 #
@@ -82,13 +82,15 @@ BEHAVIOUR = "sycophancy"  # or "survival_instinct"
 # %% [markdown]
 # ## 1 A model that can be asked
 #
-# The three models of the mini world chat, write and name; none of them knows what "(A)" means. So a copy of the subject
-# was **tuned on talks** in which an assistant answers questions by a letter and then by words. Sometimes the system
-# names a persona first, sometimes the user's turn ends with one, sometimes both, and in a third of the talks there is
-# none: then the assistant takes either side, at random, and stays on it.
+# The three models of the mini world chat, write and name; none of them knows what "(A)" means, and some hundred thousand
+# tokens of tuning taught none: which letter an option has takes more layers than they have. So a copy of the subject was
+# **tuned on talks** in which an assistant answers in the words of one of the two options, and its answers are **read by
+# their words**: at the first token in which the options differ. Sometimes the system names a persona first, sometimes
+# the user's turn ends with one, sometimes both, and in a third of the talks there is none: then the assistant takes
+# either side, at random, and stays on it.
 #
-# The copy is made when it is first asked for, in three minutes on one idle core, and kept with the other results; the
-# three models themselves are not touched.
+# The copy is made when it is first asked for, in a minute and a half on one idle core, and kept with the other results;
+# the three models themselves are not touched.
 #
 # Two behaviours, and for each it has to be said **which way round** it is meant. The published sets do not agree: in
 # one, the "survival instinct" answer accepts to be switched off; in another it resists.
@@ -117,7 +119,7 @@ for persona, cue in told.items():
             "persona in the system's words": persona,
             "matching, both orders": robust_accuracy(p),
             "other, both orders": robust_accuracy(1 - p),
-            "answers with A": np.mean([p[:, 0] > 0.5, p[:, 1] < 0.5]),
+            "answers with the first option": np.mean([p[:, 0] > 0.5, p[:, 1] < 0.5]),
         }
     )
 show(
@@ -131,7 +133,8 @@ show(
 #
 # Every question is asked twice, with its options in both orders. **Standard accuracy** counts the two answers apart.
 # **Robust accuracy** counts a question only if the matching option won *both times*. The difference is everything:
-# below, a vector that simply pushes towards the letter A, added behind the last layer.
+# below, a vector that simply pushes towards the letter A, added behind the last layer, and answers read by letters, as
+# those of large models are.
 #
 # ✎ *Before you run it: standard accuracy? Robust accuracy? And SCR, robust accuracy at multiplier 1 minus that at -1?*
 
@@ -147,19 +150,21 @@ print(f"SCR: {taste.robust.diff().iloc[-1]:+.2f}")
 # %% [markdown]
 # Half right, never robust, and an SCR of exactly zero: a taste for a letter earns nothing. It also means that an SCR
 # near zero may have two quite different reasons, *nothing moved* or *everything moved by letter*; the column
-# `letter_a` tells them apart. Keep it beside every SCR.
+# `letter_a` tells them apart. Keep it beside every SCR. Where answers are read by words, it counts those for the option
+# that stands first: a taste for a place is as cheap as one for a letter.
 #
 # ## 3 The vector
 #
-# For each question and order, the model reads its question once with the matching letter as the answer and once with
-# the other one. The **difference of the two residual streams at the letter**, averaged over questions and both orders,
-# is the vector:
+# For each question and order, the model reads its question once with the matching answer and once with the other one.
+# The **difference of the two residual streams at the token in which they differ**, averaged over questions and both
+# orders, is the vector:
 #
 # $$ v = \frac{1}{2n} \sum_{i=1}^{n} \sum_{o} \Big( h(q_i^o, \text{matching}) - h(q_i^o, \text{other}) \Big) $$
 #
-# Over both orders each letter is matching as often as not, so the letters themselves cancel. What is left is what the
-# model knows about *which side it just took*. Here from three questions in the frame that the mini world's generator
-# writes in.
+# With letters, each is matching as often as not over both orders, so that the letters themselves cancel and what the
+# model knows about *which side it just took* is left. With words, the place of the options cancels and the words do not:
+# part of the vector is just "Yes" minus "I". But the held-out questions have other words, and there only what goes beyond
+# the word can help. Here from three questions in the frame that the mini world's generator writes in.
 
 # %%
 few = framed_queries(BEHAVIOUR, ITEMS, seed=1)
@@ -174,7 +179,7 @@ show(
         {
             "what": [
                 "length of the vector",
-                "length of the mean state before the letter",
+                "length of the mean state before the answer",
                 "how far a persona in words moves that state",
                 "cosine between the vectors of single questions, least",
                 "cosine of the vector and the persona's direction",
@@ -192,10 +197,10 @@ show(
 )
 
 # %% [markdown]
-# The last line is the crux. The vector is taken **at** the letter, when the choice has been made; it is added
-# **before** the letter, where the choice is to be made. It can only work as far as the model writes "which side am I
-# on" in the same direction at both places. A large model that plays characters all day does; a small one has to be
-# brought up to it, which is why the tuning puts a word of the persona right behind every letter.
+# The last line is the crux. The vector is taken **at** the answer, when the choice has been made; it is added **before**
+# it, where the choice is to be made. It can only work as far as the model writes "which side am I on" in the same
+# direction at both places. A large model that plays characters all day does; a small one has to be brought up to it,
+# which is what the talks of several turns are for: the assistant stays on its side, so what it said has to be kept.
 #
 # **Equal lengths.** The paper gives the vectors of all behaviours one length. So do we, to those of all methods as
 # well: the mean of what 20 questions of each behaviour give. Multiplier 1 is that length.
@@ -248,7 +253,7 @@ if curves is not None:
 # ## 5 Standard against robust
 #
 # The paper's figure 13: how much of standard accuracy survives when both orders have to be right. The dotted line is
-# what a coin, or a taste for a letter, gets in standard accuracy.
+# what a coin, or a taste for a place, gets in standard accuracy.
 
 # %%
 if curves is not None:
@@ -540,7 +545,7 @@ except NotImplementedError:
 # ## Summary
 #
 # - SCR counts **questions that flip in both orders**. A taste for a letter has an SCR of zero, and `letter_a` shows it.
-# - The vector is taken at the letter and added before it; it works as far as the model keeps "which side I am on" in
+# - The vector is taken at the answer and added before it; it works as far as the model keeps "which side I am on" in
 #   one direction at both places. That is a property of the **model**, before it is one of the items.
 # - Put a random direction of the same length, and a persona in plain words, beside every SCR.
 # - Say which way round a behaviour is meant. Two published sets mean the opposite by one name.

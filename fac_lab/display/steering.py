@@ -73,7 +73,7 @@ def standard_and_robust(frame: pd.DataFrame) -> go.Figure:
     figure.update_yaxes(range=[0, 104])
     figure.update_yaxes(title="accuracy (%)", col=1)
     figure.update_xaxes(title="vector and multiplier")
-    return styled(figure, "Half right by a taste for a letter, and not once robustly", barmode="group", height=450)
+    return styled(figure, "How much of standard accuracy is robust", barmode="group", height=450)
 
 
 def side_effects(frame: pd.DataFrame) -> go.Figure:

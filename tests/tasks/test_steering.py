@@ -114,6 +114,31 @@ def test_vectors_are_given_one_length():
 
 
 @torch.inference_mode()
+def test_answers_in_words_are_read_where_the_options_part(steering, plain):
+    model, tokenizer = plain
+    spoken = Steering(steering.bridge, steering.tokenizer, layer=LAYER, answers="words")
+    items = [ITEMS[0], ITEMS[1]._replace(matching="You are right about it.", other="You are wrong, I think.")]
+    expected = []
+    for item in items:
+        for first in (True, False):
+            turn = [{"role": "user", "content": item.text(matching_first=first)}]
+            before = tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=True)
+            both = [tokenizer(before + text, add_special_tokens=False)["input_ids"] for text in item[3:5]]
+            n = next(i for i in range(len(both[0])) if both[0][i] != both[1][i])
+            assert len(tokenizer(before, add_special_tokens=False)["input_ids"]) <= n
+            logits = model(torch.tensor([both[0][:n]])).logits[0, -1]
+            expected.append(float(logits[[both[0][n], both[1][n]]].softmax(0)[0]))
+    np.testing.assert_allclose(spoken.probabilities(items), np.reshape(expected, (-1, 2)), atol=1e-4)
+    assert (
+        spoken.vector(items).norm() > 0 and float((spoken.probabilities(items, spoken.vector(items)) > 0).mean()) == 1
+    )
+    with pytest.raises(DataError, match="i0: one option is the beginning of the other"):
+        spoken.vector([ITEMS[0]._replace(other="Yes, I do. And so do you.")])
+    with pytest.raises(SettingsError, match="answers is 'signs'"):
+        Steering(steering.bridge, steering.tokenizer, layer=LAYER, answers="signs")
+
+
+@torch.inference_mode()
 def test_an_answer_may_begin_with_its_letter(steering, plain):
     model, tokenizer = plain
     bare = Steering(steering.bridge, steering.tokenizer, layer=LAYER, opening="")

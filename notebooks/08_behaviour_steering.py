@@ -82,12 +82,12 @@ BEHAVIOUR = "sycophancy"  # or "survival_instinct"
 # %% [markdown]
 # ## 1 A model that can be asked
 #
-# The three models of the mini world chat, write and name; none of them knows what "(A)" means, and some hundred thousand
-# tokens of tuning taught none: which letter an option has takes more layers than they have. So a copy of the subject was
-# **tuned on talks** in which an assistant answers in the words of one of the two options, and its answers are **read by
-# their words**: at the first token in which the options differ. Sometimes the system names a persona first, sometimes
-# the user's turn ends with one, sometimes both, and in a third of the talks there is none: then the assistant takes
-# either side, at random, and stays on it.
+# The three models of the mini world chat, write and name; none of them knows what "(A)" means, and some hundred
+# thousand tokens of tuning taught none: which letter an option has takes more layers than they have. So a copy of the
+# subject was **tuned on talks** in which an assistant answers in the words of one of the two options, and its answers
+# are **read by their words**: at the first token in which the options differ. Sometimes the system names a persona
+# first, sometimes the user's turn ends with one, sometimes both, and in a third of the talks there is none: then the
+# assistant takes either side, at random, and stays on it.
 #
 # The copy is made when it is first asked for, in a minute and a half on one idle core, and kept with the other results;
 # the three models themselves are not touched.
@@ -162,9 +162,9 @@ print(f"SCR: {taste.robust.diff().iloc[-1]:+.2f}")
 # $$ v = \frac{1}{2n} \sum_{i=1}^{n} \sum_{o} \Big( h(q_i^o, \text{matching}) - h(q_i^o, \text{other}) \Big) $$
 #
 # With letters, each is matching as often as not over both orders, so that the letters themselves cancel and what the
-# model knows about *which side it just took* is left. With words, the place of the options cancels and the words do not:
-# part of the vector is just "Yes" minus "I". But the held-out questions have other words, and there only what goes beyond
-# the word can help. Here from three questions in the frame that the mini world's generator writes in.
+# model knows about *which side it just took* is left. With words, the place of the options cancels and the words do
+# not: part of the vector is just "Yes" minus "I". But the held-out questions have other words, and there only what goes
+# beyond the word can help. Here from three questions in the frame that the mini world's generator writes in.
 
 # %%
 few = framed_queries(BEHAVIOUR, ITEMS, seed=1)
@@ -197,10 +197,10 @@ show(
 )
 
 # %% [markdown]
-# The last line is the crux. The vector is taken **at** the answer, when the choice has been made; it is added **before**
-# it, where the choice is to be made. It can only work as far as the model writes "which side am I on" in the same
-# direction at both places. A large model that plays characters all day does; a small one has to be brought up to it,
-# which is what the talks of several turns are for: the assistant stays on its side, so what it said has to be kept.
+# The last line is the crux. The vector is taken **at** the answer, when the choice has been made; it is added
+# **before** it, where the choice is to be made. It can only work as far as the model writes "which side am I on" in the
+# same direction at both places. A large model that plays characters all day does; a small one has to be brought up to
+# it, which is what the talks of several turns are for: the assistant stays on its side, so what it said has to be kept.
 #
 # **Equal lengths.** The paper gives the vectors of all behaviours one length. So do we, to those of all methods as
 # well: the mean of what 20 questions of each behaviour give. Multiplier 1 is that length.

@@ -1,9 +1,10 @@
 """Behaviour steering: does it matter who wrote the items that a vector is made of?
 
 The subject has to be one that takes sides. None of the mini world's models does, so the profile's subject is steered
-as a copy of it that `mini.persona_training` tuned, and its answers are read by their words. A method's items give a vector (CAA), which is measured by
-its SCR on 50 items in wordings that neither the method nor the tuning ever used. All vectors are given one length (see
-`unit_length`), so that directions alone are compared; multipliers are in units of it.
+as a copy of it that `mini.persona_training` tuned, and its answers are read by their words. A method's items give a
+vector (CAA), which is measured by its SCR on 50 items in wordings that neither the method nor the tuning ever used.
+All vectors are given one length (see `unit_length`), so that directions alone are compared; multipliers are in units
+of it.
 
 Beside every vector stand random ones of the same length, and what naming a persona does to the same state.
 """

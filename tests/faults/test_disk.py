@@ -94,6 +94,7 @@ def test_a_disk_that_may_not_be_written_is_said(small_disk, files):
     assert status == 2 and "may not be written" in said and "choose another folder" in said
 
 
+@pytest.mark.slow
 def test_two_runs_in_one_folder_make_each_artifact_once(tmp_path, files, whole):
     with audit(files, tmp_path / "run") as one, audit(files, tmp_path / "run") as other:
         said = [run.communicate()[1] for run in (one, other)]

@@ -344,7 +344,9 @@ if real is not None:
 # %% [markdown]
 # ## 7 Exercises
 #
-# **1 ★ Weights.** A section of RewardBench is weighted by its subsets' pairs, and math-prm weighs as much as all
+# ### Exercise 1 · Weights ★ (5 minutes)
+#
+# A section of RewardBench is weighted by its subsets' pairs, and math-prm weighs as much as all
 # programming languages together. Two subsets: `easy` with 90 pairs of which 81 are right, `hard` with 10 pairs of which
 # 3 are right. What is the section's accuracy, and what if both weighed alike?
 
@@ -355,7 +357,7 @@ names = ["easy"] * 90 + ["hard"] * 10
 my_weighted, my_even = None, None  # ← your two numbers
 
 # %% [markdown]
-# <details><summary>Solution</summary>
+# <details><summary>Solution 1</summary>
 #
 # Weighted it is (81 + 3) / 100 = 0.84; alike it is (0.9 + 0.3) / 2 = 0.60. A benchmark's weights are a decision.
 #
@@ -369,10 +371,12 @@ for mine, value in ((my_weighted, weighted), (my_even, even)):
 assert np.isclose([weighted, even], [0.84, 0.60]).all()
 
 # %% [markdown]
-# **2 ★★ Where to read.** Train the head on talks read to their end (`reads="talk"`) and as one message (`"message"`),
+# ### Exercise 2 · Where to read ★★ (10 minutes)
+#
+# Train the head on talks read to their end (`reads="talk"`) and as one message (`"message"`),
 # and compare Safety.
 #
-# <details><summary>Solution</summary>
+# <details><summary>Solution 2</summary>
 #
 # ```python
 # from dataclasses import replace
@@ -395,10 +399,12 @@ for reads in ("talk", "message"):
     print(f"{reads}: {run.accuracy:.0%} of {len(harm)} Safety pairs")
 
 # %% [markdown]
-# **3 ★★★ Cheat.** Write a `score(pair)` without any model that beats the trained ones in *Safety*, and say why it is
+# ### Exercise 3 · Cheat ★★★ (15 minutes)
+#
+# Write a `score(pair)` without any model that beats the trained ones in *Safety*, and say why it is
 # worthless.
 #
-# <details><summary>Solution</summary>
+# <details><summary>Solution 3</summary>
 #
 # In Safety the better reply shares no word of substance with the query: count the words that prompt and reply share and
 # prefer the reply with fewer. In Chat Hard the same rule is wrong wherever it says anything, which is how one would

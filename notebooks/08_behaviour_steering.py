@@ -550,5 +550,5 @@ except NotImplementedError:
 # - Put a random direction of the same length, and a persona in plain words, beside every SCR.
 # - Say which way round a behaviour is meant. Two published sets mean the opposite by one name.
 #
-# **Previous:** [05 · Two-step synthesis](05_two_step_synthesis.ipynb) · **Next:** [13 · Human
-# evaluation](13_human_evaluation.ipynb) · **Back:** [00 · Start here](00_start_here.ipynb)
+# **Previous:** [07 · Reward modelling](07_reward_modelling.ipynb) · **Next:** [09 · Instruction
+# following](09_instruction_following.ipynb) · **Back:** [00 · Start here](00_start_here.ipynb)

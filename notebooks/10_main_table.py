@@ -279,12 +279,12 @@ except NotImplementedError:
 # The paper's table says ± and does not say over what. Which two readings are possible, and which would make the claim
 # stronger? What would you ask the authors to release?
 #
-# <details><summary>One answer</summary>
+# <details><summary>Solution 3</summary>
 #
 # Over seeds that train on *one* synthetic data set, it tells how noisy training is. Over seeds that write the data anew
 # as well, it tells how noisy the method is, which is what a reader wants; the text names three seeds and no more. The
 # synthetic sets of each seed, and the scores row by row, would let anybody pair the methods and test them.
 # </details>
 #
-# **Next:** [11 · Sensitivity](11_sensitivity.ipynb): what thresholds, dictionaries, layers and labels do to all this.
-# **Before:** [09 · Instruction following](09_instruction_following.ipynb)
+# **Previous:** [09 · Instruction following](09_instruction_following.ipynb) · **Next:** [11 ·
+# Sensitivity](11_sensitivity.ipynb) · **Back:** [00 · Start here](00_start_here.ipynb)

@@ -41,12 +41,13 @@ def beside_paper(means) -> go.Figure:
             x=group.paper, y=group["mean"], mode="markers", showlegend=False,
             marker={"size": 9, "color": [GREEN if method == OURS else INK for method in group.method]},
             error_x={"array": group.paper_sd.fillna(0), "thickness": 1, "width": 0, "color": GRID},
-            error_y={"array": group.sd_seeds.fillna(0), "thickness": 1, "width": 0},
+            error_y={"array": group.sd_seeds.fillna(0), "thickness": 1, "width": 0, "color": GRID},
             hovertext=[hover(method) for method in group.method],
             hovertemplate="%{hovertext}: here %{y:.1f}, the paper %{x:.1f}<extra></extra>",
             **_place(number),
         )  # fmt: skip
-        figure.update_xaxes(title="the paper", **_place(number))
+        if number + N_COLUMNS >= len(measures):
+            figure.update_xaxes(title="the paper", **_place(number))
         figure.update_yaxes(title="here", **_place(number))
     subtitle = "one point per method, FAC Synthesis green; bars: standard deviation over seeds"
     return styled(figure, "The paper's table 1 beside ours", subtitle=subtitle, margin_t=110, margin_b=60)

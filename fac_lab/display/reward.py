@@ -66,7 +66,7 @@ def sections_figure(cells: pd.DataFrame, *, title: str) -> go.Figure:
     figure.add_vline(50, line={"dash": "dash", "color": INK, "width": 1})
     figure.update_xaxes(title="accuracy, %")
     figure.update_yaxes(autorange="reversed")
-    return styled(figure, title, height=470, legend={"orientation": "h", "y": -0.18})
+    return styled(figure, title, height=470, legend={"orientation": "h", "y": -0.26})
 
 
 def harm_figure(cells: pd.DataFrame, *, title: str) -> go.Figure:
@@ -85,7 +85,7 @@ def harm_figure(cells: pd.DataFrame, *, title: str) -> go.Figure:
         )
     figure.update_xaxes(title="accuracy on Safety, %")
     figure.update_yaxes(autorange="reversed")
-    return styled(figure, title, height=470, legend={"orientation": "h", "y": -0.18})
+    return styled(figure, title, height=470, legend={"orientation": "h", "y": -0.26})
 
 
 def real_figure(runs: pd.DataFrame, *, title: str) -> go.Figure:
@@ -112,4 +112,4 @@ def real_figure(runs: pd.DataFrame, *, title: str) -> go.Figure:
             )
     figure.update_xaxes(title="training pairs", type="log")
     figure.update_yaxes(title="accuracy, %")
-    return styled(figure, title, height=470, legend={"orientation": "h", "y": -0.2})
+    return styled(figure, title, height=470, legend={"orientation": "h", "y": -0.28})

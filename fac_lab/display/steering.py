@@ -23,6 +23,10 @@ def _panels(frame: pd.DataFrame, **options) -> tuple[go.Figure, dict[str, int]]:
     return figure, {behaviour: place + 1 for place, behaviour in enumerate(behaviours)}
 
 
+BELOW = {"legend": {"y": -0.24, "yanchor": "top"}, "margin_b": 90}
+"""A legend under the panels, whose titles stand where it is otherwise."""
+
+
 def curves(frame: pd.DataFrame, *, value: str = "robust", within: float = 1.0) -> go.Figure:
     """Figure 14 of the paper: accuracy (`value`, in percent) against the multiplier, up to `within` either way.
 
@@ -46,7 +50,7 @@ def curves(frame: pd.DataFrame, *, value: str = "robust", within: float = 1.0) -
     figure.update_xaxes(title="multiplier")
     figure.update_yaxes(range=[-4, 104])
     figure.update_yaxes(title=f"{value} accuracy (%)", col=1)
-    return styled(figure, "How far a vector moves the choice", height=430)
+    return styled(figure, "How far a vector moves the choice", height=450, **BELOW)
 
 
 def standard_and_robust(frame: pd.DataFrame) -> go.Figure:
@@ -73,7 +77,7 @@ def standard_and_robust(frame: pd.DataFrame) -> go.Figure:
     figure.update_yaxes(range=[0, 104])
     figure.update_yaxes(title="accuracy (%)", col=1)
     figure.update_xaxes(title="vector and multiplier")
-    return styled(figure, "How much of standard accuracy is robust", barmode="group", height=450)
+    return styled(figure, "How much of standard accuracy is robust", barmode="group", height=470, **BELOW)
 
 
 def side_effects(frame: pd.DataFrame) -> go.Figure:

@@ -18,7 +18,10 @@ from fac_lab.mini.training import (
 )
 
 
-@pytest.fixture(scope="module", params=RECIPES)
+# Architecture and mix differ; one of the three is trained whenever tests are run.
+@pytest.fixture(
+    scope="module", params=[name if name == "llama" else pytest.param(name, marks=pytest.mark.slow) for name in RECIPES]
+)
 def recipe(request):
     return replace(RECIPES[request.param], vocabulary=600)
 

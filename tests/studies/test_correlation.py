@@ -94,6 +94,7 @@ def results(lab):
     return correlation_study(lab, sets=SETS, judged=16)
 
 
+@pytest.mark.slow
 def test_the_study_has_a_row_per_data_set(lab, results):
     assert results.design.tolist() == ["equal size"] * 3 + ["free size"] * 3 and results.data_set.is_unique
     shares = results[[name for name in results if name.startswith("fac_") or name == "true_coverage"]]
@@ -103,6 +104,7 @@ def test_the_study_has_a_row_per_data_set(lab, results):
     assert {"distinct_1", "vendi", "self_bleu"} <= set(results.columns)
 
 
+@pytest.mark.slow
 def test_fac_of_a_data_set_is_that_of_its_coverage(lab, results):
     rules = correlation.rules_of(lab)
     name, _, rows = correlation.data_sets(SETS)[4]
@@ -113,12 +115,14 @@ def test_fac_of_a_data_set_is_that_of_its_coverage(lab, results):
         assert row[f"fac_{rule}_all"] == cover(anchor, stats_of, rules[rule]).fac
 
 
+@pytest.mark.slow
 def test_run_again_it_is_read_not_made(lab, results, monkeypatch):
     monkeypatch.setattr(correlation, "measured", None)
     monkeypatch.setattr(lab.backbone.model, "forward", None)
     pd.testing.assert_frame_equal(correlation_study(lab, sets=SETS, judged=16), results)
 
 
+@pytest.mark.slow
 def test_scrutiny_counts_the_same_data_sets_in_other_ways(lab, results):
     table = scrutiny_study(lab, results, sets=SETS, saes=((64, 2),), judged=16)
     assert set(table.what) == {"threshold", "sae", "clusters"}

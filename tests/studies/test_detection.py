@@ -75,7 +75,7 @@ def test_every_arm_starts_alike_and_full_adds_the_other_toxic_rows(lab, gap):
     assert [row.text for row in full if row.label] == toxic and len(toxic) > study.seed_samples
 
 
-@pytest.mark.parametrize("mode", ["head", "lora"])
+@pytest.mark.parametrize("mode", ["head", pytest.param("lora", marks=pytest.mark.slow)])
 def test_a_cell_is_the_auprc_of_its_rows_in_percent_and_is_kept(lab, gap, mode, monkeypatch):
     texts = [row.text for row in world_corpus("more", 3, seed=9)]
     few = arms.test_rows(n=60)

@@ -35,6 +35,7 @@ def test_too_few_samples_do_not_decide_for_the_others():
     assert equal_number([5, 3], least=8) == 5 and equal_number([], least=8) == 0
 
 
+@pytest.mark.slow
 def test_few_questions_find_the_same_missing_features(truthful):
     lab, anchor = truthful
     full, lean = (opened(lab, anchor, held_out_set=0) for opened in (open_filling, lean_filling))
@@ -44,6 +45,7 @@ def test_few_questions_find_the_same_missing_features(truthful):
     assert len(lean.gap.labels) < len(full.gap.labels) / 2
 
 
+@pytest.mark.slow
 def test_all_add_as_many_and_nothing_adds_none(truthful):
     lab, anchor = truthful
     filling = lean_filling(lab, anchor, held_out_set=0)

@@ -166,6 +166,7 @@ def test_measured_is_empty_without_texts(small):
     assert measured(small[0], ["hello there you"], np.array([], int)).shape == (1, 0)
 
 
+@pytest.mark.slow
 def test_temperatures_add_as_many_texts(small):
     frame = sound(temperature_study(*small, sets=[0], temperatures=(0.4, 1.2), generators={"m": "data/mini/mistral"}))
     assert frame.temperature.tolist() == [0.4, 1.2] and frame.added.nunique() == 1

@@ -124,6 +124,7 @@ def test_a_mode_that_is_none_is_refused(lab):
     assert settings_for(lab, "lora").r == 16 and settings_for(lab, "head").reads == "message"
 
 
+@pytest.mark.slow
 def test_a_saved_reward_model_reloaded_in_a_fresh_process_scores_the_same(lab, gap, tmp_path):
     train, test = starting_pairs(lab, gap, seed=0), bench_pairs()[:12]
     scores = []

@@ -338,6 +338,9 @@ if scale is not None:
     )
 
 # %% [markdown]
+# The rate of LoRA was chosen for rank 8 alone and is the same for all ranks. An AUPRC near the base rate is therefore a
+# training that broke down at this rate, not a size that cannot detect.
+#
 # PES is a ratio with a logarithm below: it prefers the head alone unless more parameters pay by the factor in the table
 # above, whatever the texts are. It ranks *sizes*, not data; to compare data, hold the size.
 #

@@ -25,8 +25,8 @@ LAYER = 1
 """Of its five, where the paper takes the twelfth of 32."""
 VECTOR_ITEMS, HELD_OUT = 20, 20
 RANDOM_DRAWS = 3
-MAX_TOKENS = 300
-"""Longest item: the model has 512 places, and short ones are enough to see whether the path holds."""
+MAX_TOKENS = 500
+"""Longest item: the model has 512 places."""
 SOURCES = {"caa": "caa_train", "advanced_ai_risk": "advanced_ai_risk"}
 WANTED = "resists shutdown"
 """Which way round the survival instinct is asked for where both sources are joined."""

@@ -241,6 +241,7 @@ def test_a_thousand_requests_on_a_bad_day(tmp_path, seed, caplog):
     assert KEY not in caplog.text
 
 
+@pytest.mark.slow
 def test_no_budget_is_overspent_on_a_bad_day(tmp_path):
     requests, moods = prompts(600, seed=3)
     with hostile(moods) as server:

@@ -108,6 +108,7 @@ def test_arms_add_as_many_texts():
     assert texts["steered"] == [f"text 6 1 number {i} of it" for i in range(3)]
 
 
+@pytest.mark.slow
 def test_the_comparison_in_small(lab, anchor):
     """Four features whose names are the true ones, so that no annotator is asked."""
     held_out = hold_out(24, seed=1, harmful=True)

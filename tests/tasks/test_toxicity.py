@@ -181,6 +181,7 @@ def files(model_folder, train, test, tmp_path):
     return [str(tmp_path / name) for name in ("train.jsonl", "test.jsonl")] + ["--profile", str(tmp_path / "tiny.yaml")]
 
 
+@pytest.mark.slow
 def test_two_processes_train_together(files, tmp_path):
     """Under accelerate, two processes share the steps: one result, saved once, as good as that of one process."""
     launch = [

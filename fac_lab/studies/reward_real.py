@@ -13,12 +13,11 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from fac_lab.corpora import open_corpus
 from fac_lab.digests import digest
 from fac_lab.errors import DataError
 from fac_lab.lab import Lab
-from fac_lab.rows import Pair
-from fac_lab.settings import CorpusSettings, DetectorSettings
+from fac_lab.recipes.sources import open_recipe
+from fac_lab.settings import DetectorSettings
 from fac_lab.tasks.reward import Comparison
 from fac_lab.tasks.reward_bench import bench_score, length_balanced, own_sections
 
@@ -62,8 +61,7 @@ def settings_for(lab: Lab, mode: str) -> DetectorSettings:
 
 def read_pairs(lab: Lab, source: str, data_dir: str | Path | None = None) -> list[Comparison]:
     """A named set of pairs, the section as subset; without those whose replies are empty or the same."""
-    corpus = open_corpus(CorpusSettings(source=source), source, data_dir=data_dir or lab.profile.data_dir)
-    pairs: list[Pair] = list(corpus)
+    pairs = open_recipe(source, data_dir=data_dir or lab.profile.data_dir).rows()
     return [
         Comparison(pair.id, pair.prompt, pair.chosen, pair.rejected, pair.section or "")
         for pair in pairs

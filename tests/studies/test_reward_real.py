@@ -1,6 +1,7 @@
 """Real pairs: how they are drawn and counted, without a model."""
 
 import math
+import os
 
 import numpy as np
 import pytest
@@ -43,3 +44,14 @@ def test_the_average_is_over_sections_and_length_over_both_kinds():
     assert [row["ties"] for row in even] == [2, 3, 5] and all(row["accuracy"] == 0 for row in even)
     only_longer = by_section(by_length[[0, 2]], [pairs[0], pairs[2]])
     assert all(math.isnan(row["length_balanced"]) for row in only_longer)
+
+
+@pytest.mark.skipif("FAC_LAB_DATA" not in os.environ, reason="no copies of the data sets: set FAC_LAB_DATA")
+def test_the_named_sets_are_read_as_pairs():
+    from fac_lab.lab import Lab
+    from fac_lab.studies.reward_real import TEST, TEST_OF_SECTION, TRAIN, cut_sections, read_pairs
+
+    lab = Lab.open("smoke")
+    train, test = read_pairs(lab, TRAIN), read_pairs(lab, TEST)
+    assert len(train) > 1000 and all(pair.chosen != pair.rejected for pair in train)
+    assert len(cut_sections(test)) == sum(TEST_OF_SECTION.values())

@@ -34,7 +34,7 @@ from fac_lab.profile import resolve
 from fac_lab.settings import DetectorSettings
 from fac_lab.store import Artifact
 from fac_lab.studies.label_noise import reached
-from fac_lab.studies.methods import METHODS, Written, write
+from fac_lab.studies.methods import METHODS, Written, matched
 from fac_lab.studies.missing import world_corpus
 from fac_lab.studies.toxicity import Gap, truth_of
 from fac_lab.tasks.instruction import Exchange, answers, compare, train_assistant
@@ -311,14 +311,7 @@ def sizes_study(
 
 def samples(lab: Lab, anchor: FeatureStats, gap: Gap, arm: str, held_out_set: int) -> Written:
     """What an arm adds: no more samples than our method kept for the same seed."""
-
-    def asked(name: str) -> Written:
-        most = min(len(gap.coverage.missing), MOST, lab.profile.study.budget or MOST)
-        return write(lab, anchor, gap, OURS if name == OWN_ANSWERS else name, most, held_out_set, task=TASK)
-
-    size = len(asked(OURS).texts)
-    made = asked(arm)
-    return made._replace(texts=made.texts[:size], parts=made.parts[:size])
+    return matched(lab, anchor, gap, OURS if arm == OWN_ANSWERS else arm, held_out_set, task=TASK, most=MOST)
 
 
 def _answers(model: Path, asked: Sequence[str]) -> list[str]:

@@ -21,7 +21,7 @@ from functools import cache
 
 from fac_lab.corpora import Row
 from fac_lab.errors import DataError
-from fac_lab.tasks.reward import Comparison
+from fac_lab.tasks.comparisons import Comparison
 from fac_lab.world import Concept, Dice, concepts, queries, recognise
 from fac_lab.world.concepts import patterns
 from fac_lab.world.queries import fill

@@ -61,10 +61,6 @@ from fac_lab.studies.variants import variants_study
 log = logging.getLogger(__name__)
 
 
-def _recovery(lab: Lab) -> pd.DataFrame:
-    return recovery_study(lab, sets=range(lab.profile.study.held_out_sets))
-
-
 def _on_anchor(study: Callable[..., pd.DataFrame], *, at_most: int | None = None) -> Callable[[Lab], pd.DataFrame]:
     """A study of the profile's anchor, with its matrix, over the profile's held-out sets, `at_most` so many."""
 
@@ -75,13 +71,13 @@ def _on_anchor(study: Callable[..., pd.DataFrame], *, at_most: int | None = None
     return run
 
 
-def _on_sets(study: Callable[..., pd.DataFrame], *, at_most: int) -> Callable[[Lab], pd.DataFrame]:
-    """A study of several models, each with an anchor of its own, over `at_most` so many held-out sets."""
+def _on_sets(study: Callable[..., pd.DataFrame], *, at_most: int | None = None) -> Callable[[Lab], pd.DataFrame]:
+    """A study that opens anchors of its own, over the profile's held-out sets, `at_most` so many."""
     return lambda lab: study(lab, sets=range(lab.profile.study.held_out_sets)[:at_most])
 
 
 RESULTS: dict[str, Callable[[Lab], pd.DataFrame]] = {
-    "recovery": _recovery,
+    "recovery": _on_sets(recovery_study),
     "arms": _on_anchor(compare_arms),
     "baselines": _on_anchor(baseline_study, at_most=3),
     "main_table": _on_anchor(main_table.main_table, at_most=main_table.AT_MOST_SETS),
@@ -120,8 +116,8 @@ RESULTS: dict[str, Callable[[Lab], pd.DataFrame]] = {
     "fac_variants": _on_anchor(variants_study, at_most=3),
     "representation": _on_anchor(representation_study, at_most=3),
     "threshold_sweep": _on_anchor(threshold_study, at_most=2),
-    "sae_sensitivity": lambda lab: sae_study(lab, sets=range(lab.profile.study.held_out_sets)[:2]),
-    "layer_sweep": lambda lab: layer_study(lab, sets=range(lab.profile.study.held_out_sets)[:2]),
+    "sae_sensitivity": _on_sets(sae_study, at_most=2),
+    "layer_sweep": _on_sets(layer_study, at_most=2),
     "instruction": _on_anchor(instruction_study, at_most=2),
     "instruction_sizes": _on_anchor(sizes_study, at_most=2),
     "lc_check": lc_check,

@@ -30,7 +30,7 @@ from fac_lab.studies.preferences import (
 )
 from fac_lab.studies.toxicity import Gap, harmful_gap
 from fac_lab.synthesis.samples import normalise
-from fac_lab.tasks.reward import Comparison
+from fac_lab.tasks.comparisons import Comparison
 from fac_lab.tasks.reward_bench import bench_score, length_balanced
 from fac_lab.world import recognise
 

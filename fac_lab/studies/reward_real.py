@@ -18,7 +18,7 @@ from fac_lab.errors import DataError
 from fac_lab.lab import Lab
 from fac_lab.recipes.sources import open_recipe
 from fac_lab.settings import DetectorSettings
-from fac_lab.tasks.reward import Comparison
+from fac_lab.tasks.comparisons import Comparison
 from fac_lab.tasks.reward_bench import bench_score, length_balanced, own_sections
 
 TRAIN, TEST = "alpacaeval_pairs_train", "reward_test_cut"

@@ -20,20 +20,9 @@ from fac_lab.errors import DataError
 from fac_lab.settings import DetectorSettings
 from fac_lab.tasks.adapted import Adapted, PlainTrainer
 from fac_lab.tasks.backbone import Backbone, processes
+from fac_lab.tasks.comparisons import Comparison
 
 log = logging.getLogger(__name__)
-
-
-class Comparison(NamedTuple):
-    """Two replies to one prompt."""
-
-    id: str
-    prompt: str
-    chosen: str
-    """The better one."""
-    rejected: str
-    subset: str = ""
-    """Where a test set has parts: which one it is of."""
 
 
 class RewardRun(NamedTuple):

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from fac_lab.errors import DataError
-from fac_lab.tasks.reward import Comparison
+from fac_lab.tasks.comparisons import Comparison
 
 SECTIONS: Mapping[str, Mapping[str, int]] = {
     "Chat": {

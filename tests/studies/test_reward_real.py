@@ -8,7 +8,7 @@ import pytest
 
 from fac_lab.errors import DataError
 from fac_lab.studies.reward_real import TEST_OF_SECTION, balanced, by_section, cut_sections
-from fac_lab.tasks.reward import Comparison
+from fac_lab.tasks.comparisons import Comparison
 
 
 def pair(i, section="", longer=True):

@@ -14,7 +14,8 @@ import torch
 from fac_lab.errors import DataError, SettingsError
 from fac_lab.settings import DetectorSettings
 from fac_lab.tasks.backbone import Backbone
-from fac_lab.tasks.reward import Comparison, RewardModel, train_reward_model
+from fac_lab.tasks.comparisons import Comparison
+from fac_lab.tasks.reward import RewardModel, train_reward_model
 from fac_lab.tasks.reward_bench import SECTIONS, bench_score, length_balanced, own_sections
 from tests.tasks.conftest import SAFE, TOXIC
 
@@ -23,7 +24,8 @@ LORA = DetectorSettings(mode="lora", epochs=3, lr=0.01, batch=8, max_tokens=32, 
 RELOAD = """
 import json, sys, torch
 torch.set_num_threads(1)
-from fac_lab.tasks.reward import Comparison, RewardModel
+from fac_lab.tasks.comparisons import Comparison
+from fac_lab.tasks.reward import RewardModel
 pairs = [Comparison(*pair) for pair in json.load(open(sys.argv[1]))]
 print(json.dumps([RewardModel.load(folder).score(pairs).tolist() for folder in sys.argv[2:]]))
 """

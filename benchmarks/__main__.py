@@ -18,7 +18,7 @@ import torch
 from benchmarks import collect, dictionary, generate, scaling
 from benchmarks.settings import SETTINGS
 from benchmarks.timing import alone
-from fac_lab.studies.results import write_result
+from fac_lab.studies.stored import write_result
 
 TABLES: dict[str, Callable[[float, int], pd.DataFrame]] = {
     "collect": lambda share, rounds: collect.measure(list(SETTINGS), rounds, share),

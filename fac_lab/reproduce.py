@@ -19,6 +19,7 @@ from fac_lab.lab import Lab
 from fac_lab.plain import build
 from fac_lab.profile import Profile
 from fac_lab.store import package_versions
+from fac_lab.studies.stored import read_result
 
 OF_TIME = ("seconds", "least", "most")
 """Columns of a result that tell of a machine's speed: compared by nobody."""
@@ -71,7 +72,7 @@ def _versions(then: Mapping[str, str]) -> Iterable[Compared]:
 
 
 def _result(path: Path, facts: Mapping[str, Any], tolerance: float) -> Compared:
-    from fac_lab.studies.results import RESULTS, read_result
+    from fac_lab.studies.results import RESULTS
 
     name = facts["name"]
     if name not in RESULTS:

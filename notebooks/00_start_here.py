@@ -43,23 +43,18 @@ from fac_lab import world
 from fac_lab.audit import audit
 from fac_lab.coverage import PAPER_DELTAS, cover, gap_coverage, sweep
 from fac_lab.display import figures
+from fac_lab.display.cells import show
 from fac_lab.display.demo_report import steps_table
 from fac_lab.display.report import FeatureCard, cards_html
-from fac_lab.display.tables import paired_differences, paper_table, summarise_arms, to_html
+from fac_lab.display.tables import paired_differences, paper_table, summarise_arms
 from fac_lab.display.theme import styled
 from fac_lab.lab import Lab
 from fac_lab.profile import project_root
 from fac_lab.studies.missing import PAPER_RULE, main_concepts, recovery, recovery_study, world_corpus
-from fac_lab.studies.results import read_result
+from fac_lab.studies.stored import read_result
 from fac_lab.support import alpha_support
 
 pio.renderers.default = "plotly_mimetype"  # figures as data, drawn by JupyterLab and VS Code; "browser" elsewhere
-
-
-def show(frame, caption, formats=None):
-    """A table with a caption, every cell escaped."""
-    display(HTML(to_html(frame, caption=caption, formats=formats)))
-
 
 lab = Lab.open()
 profile = lab.profile

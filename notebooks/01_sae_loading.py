@@ -31,12 +31,13 @@ import pandas as pd
 import plotly.graph_objects as go
 import plotly.io as pio
 import torch
-from IPython.display import HTML, Markdown, display
+from IPython.display import Markdown, display
 
 from fac_lab import world
 from fac_lab.corpora import Corpus, Row
 from fac_lab.display import figures
-from fac_lab.display.tables import paper_table, to_html
+from fac_lab.display.cells import show
+from fac_lab.display.tables import paper_table
 from fac_lab.display.theme import styled
 from fac_lab.errors import ModelError
 from fac_lab.features import training
@@ -50,12 +51,6 @@ from fac_lab.lab import Lab
 from fac_lab.profile import SaeSettings, SaeTrainingSettings, project_root, resolve
 
 pio.renderers.default = "plotly_mimetype"  # figures as data, drawn by JupyterLab and VS Code; "browser" elsewhere
-
-
-def show(frame, caption, formats=None):
-    """A table with a caption, every cell escaped."""
-    display(HTML(to_html(frame, caption=caption, formats=formats)))
-
 
 lab = Lab.open()
 profile, subject, sae = lab.profile, lab.subject, lab.sae

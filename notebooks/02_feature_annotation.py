@@ -22,7 +22,6 @@
 # %%
 import logging
 import re
-from html import escape
 from pathlib import Path
 
 import numpy as np
@@ -43,30 +42,19 @@ from fac_lab.annotation.verify import spans_left, verify
 from fac_lab.chat.client import ChatClient, ChatReply
 from fac_lab.coverage import cover
 from fac_lab.display import figures, label_figures
+from fac_lab.display.cells import fold, show
 from fac_lab.display.heat import spans_html, tinted_inline
 from fac_lab.display.label_tables import noise_table, ways_table
-from fac_lab.display.tables import paired_differences, to_html
+from fac_lab.display.tables import paired_differences
 from fac_lab.errors import SettingsError
 from fac_lab.features.spans import Span
 from fac_lab.features.trace import texts_of, trace_spans
 from fac_lab.lab import Lab
 from fac_lab.studies.labels import true_labels
-from fac_lab.studies.results import read_result
+from fac_lab.studies.stored import read_result
 
 pio.renderers.default = "plotly_mimetype"  # figures as data, drawn by JupyterLab and VS Code; "browser" elsewhere
 logging.getLogger("fac_lab").setLevel(logging.ERROR)  # answers that cannot be read are counted below, not logged
-
-
-def show(frame, caption, formats=None):
-    """A table with a caption, every cell escaped."""
-    display(HTML(to_html(frame, caption=caption, formats=formats)))
-
-
-def fold(title, text):
-    """A text of any kind, escaped, behind a title to click on."""
-    body = f'<pre class="tex2jax_ignore mathjax_ignore" style="white-space: pre-wrap">{escape(text)}</pre>'
-    display(HTML(f"<details><summary>{escape(title)}</summary>{body}</details>"))
-
 
 lab = Lab.open()
 profile = lab.profile

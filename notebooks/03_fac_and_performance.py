@@ -30,29 +30,24 @@ import logging
 import numpy as np
 import pandas as pd
 import plotly.io as pio
-from IPython.display import HTML, Markdown, display
+from IPython.display import Markdown, display
 
 from fac_lab import richness
 from fac_lab.correlation import compare, correlate, partial
 from fac_lab.coverage import cover
 from fac_lab.display import correlation as figures
-from fac_lab.display.tables import paper_table, to_html
+from fac_lab.display.cells import show
+from fac_lab.display.tables import paper_table
 from fac_lab.errors import ArtifactError
 from fac_lab.lab import Lab
 from fac_lab.studies import correlation as study
 from fac_lab.studies.correlation import MAIN, correlations, next_best
 from fac_lab.studies.make_up import DESIGNS, MakeUp, design, toxic_rows, true_coverage
-from fac_lab.studies.results import read_result
+from fac_lab.studies.stored import read_result
 from fac_lab.studies.toxicity import detector_auprc, test_rows
 
 pio.renderers.default = "plotly_mimetype"  # figures as data, drawn by JupyterLab and VS Code; "browser" elsewhere
 logging.getLogger("fac_lab").setLevel(logging.ERROR)
-
-
-def show(frame, caption, formats=None):
-    """A table with a caption, every cell escaped."""
-    display(HTML(to_html(frame, caption=caption, formats=formats)))
-
 
 lab = Lab.open()
 profile = lab.profile

@@ -36,18 +36,12 @@ from fac_lab.browsing.opening import open_world
 from fac_lab.browsing.session import BrowserSession
 from fac_lab.browsing.table import Filters
 from fac_lab.display.browser import browser
+from fac_lab.display.cells import show
 from fac_lab.display.heat import heat_html, spans_html
 from fac_lab.display.maps import frequency_scatter, threshold_curve
-from fac_lab.display.tables import to_html
 from fac_lab.lab import Lab
 
 pio.renderers.default = "plotly_mimetype"  # figures as data, drawn by JupyterLab and VS Code; "browser" elsewhere
-
-
-def show(frame, caption, formats=None):
-    """A table with a caption, every cell escaped."""
-    display(HTML(to_html(frame, caption=caption, formats=formats)))
-
 
 lab = Lab.open()
 

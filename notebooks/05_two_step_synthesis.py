@@ -40,16 +40,15 @@ from fac_lab import synthesis
 from fac_lab.chat.client import ChatClient, ChatReply
 from fac_lab.coverage import cover
 from fac_lab.display import synthesis as shown
+from fac_lab.display.cells import fold, show, stored
 from fac_lab.display.demo_report import steps_table
 from fac_lab.display.heat import heat_html, spans_html, tinted_inline
-from fac_lab.display.tables import estimate, paper_table, to_html
-from fac_lab.errors import ArtifactError
+from fac_lab.display.tables import estimate, paper_table
 from fac_lab.features.trace import texts_of, trace_spans
 from fac_lab.lab import Lab
 from fac_lab.studies.amounts import des
 from fac_lab.studies.filling import in_form, one_step, reach, reached, two_steps
 from fac_lab.studies.missing import world_corpus
-from fac_lab.studies.results import read_result
 from fac_lab.synthesis.formats import FORMATS, format_of
 from fac_lab.synthesis.plain import plain
 from fac_lab.synthesis.samples import fault
@@ -58,18 +57,6 @@ from fac_lab.synthesis.writer import Writer
 
 pio.renderers.default = "plotly_mimetype"  # figures as data, drawn by JupyterLab and VS Code; "browser" elsewhere
 logging.getLogger("fac_lab").setLevel(logging.ERROR)  # what is refused is counted below, not logged
-
-
-def show(frame, caption, formats=None):
-    """A table with a caption, every cell escaped."""
-    display(HTML(to_html(frame, caption=caption, formats=formats)))
-
-
-def fold(title, text):
-    """A text of any kind, escaped, behind a title to click on."""
-    body = f'<pre class="tex2jax_ignore mathjax_ignore" style="white-space: pre-wrap">{escape(text)}</pre>'
-    display(HTML(f"<details><summary>{escape(title)}</summary>{body}</details>"))
-
 
 lab = Lab.open()
 profile = lab.profile
@@ -371,19 +358,6 @@ show(live, caption=f"Live: coverage of {len(features)} missing features", format
 
 
 # %%
-def stored(name):
-    """A stored result, with a line on where it comes from; None, and how to make it, where there is none."""
-    try:
-        frame, manifest = read_result(name)
-    except ArtifactError as error:
-        print(f"not stored here: {name} ({str(error).rpartition('; ')[2]})")
-        return None
-    sets = f"{frame.held_out_set.nunique()} held-out sets, " if "held_out_set" in frame else ""
-    facts = [f"profile {manifest['profile']['name']}"] if "profile" in manifest else []
-    print(f"stored: {name}, {', '.join(facts)}, {sets}{manifest['seconds']} s, {manifest['made'][:10]}")
-    return frame
-
-
 def nulls(frame):
     """F_miss of each held-out set, with its null and what is to be expected by chance, in one line."""
     each = frame.drop_duplicates("held_out_set")

@@ -25,22 +25,21 @@ import logging
 import numpy as np
 import pandas as pd
 import plotly.io as pio
-from IPython.display import HTML, Markdown, display
+from IPython.display import Markdown, display
 from scipy.stats import spearmanr
 from sklearn.metrics import average_precision_score
 
 from fac_lab.corpora import Row
 from fac_lab.coverage import cover
 from fac_lab.display import detection as shown
+from fac_lab.display.cells import show, stored
 from fac_lab.display.saving import save_figure
 from fac_lab.display.synthesis import over_sets
-from fac_lab.display.tables import paired_differences, paper_table, to_html
-from fac_lab.errors import ArtifactError
+from fac_lab.display.tables import paired_differences, paper_table
 from fac_lab.lab import Lab
 from fac_lab.studies.detection import CONTROLS, OTHER_MODE, best_trial, settings_for
 from fac_lab.studies.methods import METHODS
 from fac_lab.studies.missing import world_corpus
-from fac_lab.studies.results import read_result
 from fac_lab.studies.toxicity import TOXIC_SHARE, Gap, kept_texts, starting_rows, test_rows
 from fac_lab.studies.toxicity_real import bootstrap_auprc
 from fac_lab.studies.training_scale import SIZES, count_trainable, pes, size_settings
@@ -49,26 +48,6 @@ from fac_lab.world import concepts, hold_out
 
 pio.renderers.default = "plotly_mimetype"  # figures as data, drawn by JupyterLab and VS Code; "browser" elsewhere
 logging.getLogger("fac_lab").setLevel(logging.ERROR)
-
-
-def show(frame, caption, formats=None):
-    """A table with a caption, every cell escaped."""
-    display(HTML(to_html(frame, caption=caption, formats=formats)))
-
-
-def stored(name):
-    """A stored result, with a line on where it comes from; None, and how to make it, where there is none."""
-    try:
-        frame, manifest = read_result(name)
-    except ArtifactError as error:
-        print(f"not stored here: {name} ({str(error).rpartition('; ')[2]})")
-        return None
-    counts = {"held_out_set": "held-out set", "seed": "training seed"}
-    sizes = [(frame[column].nunique(), noun) for column, noun in counts.items() if column in frame]
-    said = ", ".join(f"{n} {noun}{'' if n == 1 else 's'}" for n, noun in sizes)
-    print(f"stored: {name}, profile {manifest['profile']['name']}, {said}, {manifest['made'][:10]}")
-    return frame
-
 
 lab = Lab.open()
 profile = lab.profile

@@ -32,16 +32,15 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pandas as pd
 import plotly.io as pio
-from IPython.display import HTML, Markdown, display
+from IPython.display import Markdown, display
 
 from fac_lab.display import reward as shown
+from fac_lab.display.cells import show, stored
 from fac_lab.display.saving import save_figure
-from fac_lab.display.tables import paired_differences, to_html
-from fac_lab.errors import ArtifactError
+from fac_lab.display.tables import paired_differences
 from fac_lab.lab import Lab
 from fac_lab.studies.methods import METHODS, Written, matched
 from fac_lab.studies.preferences import ABOUT_HARM, TEST_PAIRS, bench_pairs
-from fac_lab.studies.results import read_result
 from fac_lab.studies.reward import TASK, added_pairs, reward_cell, settings_for, starting_pairs, truth_of_pairs
 from fac_lab.studies.toxicity import harmful_gap
 from fac_lab.tasks.reward import RewardModel, train_reward_model
@@ -49,26 +48,6 @@ from fac_lab.tasks.reward_bench import bench_score, length_balanced
 
 pio.renderers.default = "plotly_mimetype"  # figures as data, drawn by JupyterLab and VS Code; "browser" elsewhere
 logging.getLogger("fac_lab").setLevel(logging.ERROR)
-
-
-def show(frame, caption, formats=None):
-    """A table with a caption, every cell escaped."""
-    display(HTML(to_html(frame, caption=caption, formats=formats)))
-
-
-def stored(name):
-    """A stored result, with a line on where it comes from; None, and how to make it, where there is none."""
-    try:
-        frame, manifest = read_result(name)
-    except ArtifactError as error:
-        print(f"not stored here: {name} ({str(error).rpartition('; ')[2]})")
-        return None
-    sets = f"{frame.held_out_set.nunique()} held-out sets, " if "held_out_set" in frame else ""
-    seeds = f"{frame.seed[frame.seed > 0].nunique()} training seeds, "
-    made = f"{manifest['seconds']} s, {manifest['made'][:10]}"
-    print(f"stored: {name}, profile {manifest['profile']['name']}, {sets}{seeds}{made}")
-    return frame
-
 
 lab = Lab.open()
 profile = lab.profile

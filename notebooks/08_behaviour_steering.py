@@ -30,15 +30,15 @@ import numpy as np
 import pandas as pd
 import plotly.io as pio
 import torch
-from IPython.display import HTML, Markdown, display
+from IPython.display import Markdown, display
 
 from fac_lab.display import steering as shown
+from fac_lab.display.cells import show, stored
 from fac_lab.display.saving import save_figure
-from fac_lab.display.tables import paper_table, to_html
-from fac_lab.errors import ArtifactError, DataError
+from fac_lab.display.tables import paper_table
+from fac_lab.errors import DataError
 from fac_lab.lab import Lab
 from fac_lab.mini.personas import behaviour_of, draw_items
-from fac_lab.studies.results import read_result
 from fac_lab.studies.steering import (
     ITEMS,
     VALUES,
@@ -56,24 +56,6 @@ from fac_lab.tasks.steering import random_vector, robust_accuracy, steering_curv
 
 pio.renderers.default = "plotly_mimetype"  # figures as data, drawn by JupyterLab and VS Code; "browser" elsewhere
 logging.getLogger("fac_lab").setLevel(logging.ERROR)
-
-
-def show(frame, caption, formats=None):
-    """A table with a caption, every cell escaped."""
-    display(HTML(to_html(frame, caption=caption, formats=formats)))
-
-
-def stored(name):
-    """A stored result, with a line on where it comes from; None, and how to make it, where there is none."""
-    try:
-        frame, manifest = read_result(name)
-    except ArtifactError as error:
-        print(f"not stored here: {name} ({str(error).rpartition('; ')[2]})")
-        return None
-    profile = f"profile {manifest['profile']['name']}, " if "profile" in manifest else ""
-    print(f"stored: {name}, {profile}{manifest['seconds']} s, {manifest['made'][:10]}")
-    return frame
-
 
 lab = Lab.open()
 N_LIVE = 4 if lab.profile.name == "smoke" else 16  # questions asked in the live cells; the tables have 50

@@ -26,14 +26,15 @@ import logging
 import numpy as np
 import pandas as pd
 import plotly.io as pio
-from IPython.display import HTML, Markdown, display
+from IPython.display import Markdown, display
 from scipy.special import expit
 
 from fac_lab.chat.client import ChatClient, ChatReply
 from fac_lab.display import instruction as shown
+from fac_lab.display.cells import show, stored
 from fac_lab.display.saving import save_figure
-from fac_lab.display.tables import paired_differences, to_html
-from fac_lab.errors import ArtifactError, DataError
+from fac_lab.display.tables import paired_differences
+from fac_lab.errors import DataError
 from fac_lab.lab import Lab
 from fac_lab.mini.checker import check, prefer
 from fac_lab.studies.instruction import (
@@ -47,7 +48,6 @@ from fac_lab.studies.instruction import (
     stand_ins,
 )
 from fac_lab.studies.methods import METHODS
-from fac_lab.studies.results import read_result
 from fac_lab.tasks.instruction import Exchange, answers, compare, compare_by_chat, train_assistant
 from fac_lab.tasks.win_rates import length_controlled_win_rate, length_effect, raw_win_rate
 from fac_lab.world import Dice, concepts, hold_out
@@ -55,12 +55,6 @@ from fac_lab.world.concepts import patterns
 
 pio.renderers.default = "plotly_mimetype"  # figures as data, drawn by JupyterLab and VS Code; "browser" elsewhere
 logging.getLogger("fac_lab").setLevel(logging.ERROR)
-
-
-def show(frame, caption, formats=None):
-    """A table with a caption, every cell escaped."""
-    display(HTML(to_html(frame, caption=caption, formats=formats)))
-
 
 lab = Lab.open()
 profile = lab.profile
@@ -278,22 +272,6 @@ display(
 
 
 # %%
-def stored(name):
-    """A stored result, with a line on where it comes from; None, and how to make it, where there is none."""
-    try:
-        frame, manifest = read_result(name)
-    except ArtifactError as error:
-        print(f"not stored here: {name} ({str(error).rpartition('; ')[2]})")
-        return None
-    sets = f"{frame.held_out_set.nunique()} held-out sets, " if "held_out_set" in frame else ""
-    print(
-        f"stored: {name}, profile {manifest['profile']['name']}, {sets}{manifest['seconds']} s, {manifest['made'][:10]}"
-    )
-    if "unfinished" in manifest:
-        print(f"not finished: {manifest['unfinished']}")
-    return frame
-
-
 lc = stored("lc_check")
 if lc is not None:
     ratio = lc.length / lc.baseline_length

@@ -22,25 +22,19 @@ import logging
 import numpy as np
 import pandas as pd
 import plotly.io as pio
-from IPython.display import HTML, Markdown, display
+from IPython.display import Markdown, display
 
+from fac_lab.display.cells import show
 from fac_lab.display.main_figures import TITLES, beside_paper, differences
 from fac_lab.display.main_table import measured, order, tested, wide
 from fac_lab.display.saving import save_figure
-from fac_lab.display.tables import to_html
 from fac_lab.lab import Lab
 from fac_lab.studies.main_table import COLUMNS, main_table
 from fac_lab.studies.methods import OURS
-from fac_lab.studies.results import read_result
+from fac_lab.studies.stored import read_result
 
 pio.renderers.default = "plotly_mimetype"  # figures as data, drawn by JupyterLab and VS Code; "browser" elsewhere
 logging.getLogger("fac_lab").setLevel(logging.ERROR)
-
-
-def show(frame, caption, formats=None):
-    """A table with a caption, every cell escaped."""
-    display(HTML(to_html(frame, caption=caption, formats=formats)))
-
 
 lab = Lab.open()
 cells, manifest = read_result("main_table")

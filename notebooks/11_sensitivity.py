@@ -28,44 +28,23 @@ import logging
 import numpy as np
 import pandas as pd
 import plotly.io as pio
-from IPython.display import HTML, Markdown, display
+from IPython.display import Markdown, display
 
 from fac_lab.coverage import cover, weighted_fac
 from fac_lab.display import sensitivity as shown
 from fac_lab.display import synthesis
+from fac_lab.display.cells import show, stored
 from fac_lab.display.label_tables import noise_table
 from fac_lab.display.saving import save_figure
-from fac_lab.display.tables import estimate, paper_table, to_html
-from fac_lab.errors import ArtifactError
+from fac_lab.display.tables import estimate, paper_table
 from fac_lab.lab import Lab
 from fac_lab.studies.missing import world_corpus
-from fac_lab.studies.results import read_result
 from fac_lab.studies.sensitivity import SETTINGS, reach_of, runs_of
 from fac_lab.studies.threshold_sweep import paper_unit, rules
 from fac_lab.studies.variants import VARIANTS, weighted_share, weights
 
 pio.renderers.default = "plotly_mimetype"  # figures as data, drawn by JupyterLab and VS Code; "browser" elsewhere
 logging.getLogger("fac_lab").setLevel(logging.ERROR)
-
-
-def show(frame, caption, formats=None):
-    """A table with a caption, every cell escaped."""
-    display(HTML(to_html(frame, caption=caption, formats=formats)))
-
-
-def stored(name):
-    """A stored result, with a line on where it comes from; None, and how to make it, where there is none."""
-    try:
-        frame, manifest = read_result(name)
-    except ArtifactError as error:
-        print(f"not stored here: {name} ({str(error).rpartition('; ')[2]})")
-        return None
-    sets, seeds = frame.held_out_set.nunique(), frame.seed.nunique() if "seed" in frame else 1
-    print(
-        f"stored: {name}, profile {manifest['profile']['name']}, {sets} held-out sets x {seeds} seeds, "
-        f"{manifest['seconds']} s, {manifest['made'][:10]}"
-    )
-    return frame
 
 
 def versus(frame, a, b, column, value="auprc"):

@@ -28,42 +28,22 @@ import logging
 import numpy as np
 import pandas as pd
 import plotly.io as pio
-from IPython.display import HTML, Markdown, display
+from IPython.display import Markdown, display
 from scipy import sparse
 
 from fac_lab.coverage import threshold
 from fac_lab.display import transfer as shown
+from fac_lab.display.cells import show, stored
 from fac_lab.display.saving import save_figure
 from fac_lab.display.synthesis import over_sets
-from fac_lab.display.tables import estimate, to_html
-from fac_lab.errors import ArtifactError
+from fac_lab.display.tables import estimate
 from fac_lab.features.matching import groups, match, null_likeness, null_quantile
 from fac_lab.lab import Lab
 from fac_lab.studies.matches import LEAST, concept_agreement, concepts_of, live, match_pair
-from fac_lab.studies.results import read_result
 from fac_lab.studies.transfer import MODELS, anchors_of, model_labs, weak_to_strong
 
 pio.renderers.default = "plotly_mimetype"  # figures as data, drawn by JupyterLab and VS Code; "browser" elsewhere
 logging.getLogger("fac_lab").setLevel(logging.ERROR)
-
-
-def show(frame, caption, formats=None):
-    """A table with a caption, every cell escaped."""
-    display(HTML(to_html(frame, caption=caption, formats=formats)))
-
-
-def stored(name):
-    """A stored result, with a line on where it comes from; None, and how to make it, where there is none."""
-    try:
-        frame, manifest = read_result(name)
-    except ArtifactError as error:
-        print(f"not stored here: {name} ({str(error).rpartition('; ')[2]})")
-        return None
-    sets = f"{frame.held_out_set.nunique()} held-out sets, " if "held_out_set" in frame else ""
-    print(
-        f"stored: {name}, profile {manifest['profile']['name']}, {sets}{manifest['seconds']} s, {manifest['made'][:10]}"
-    )
-    return frame
 
 
 def in_words(gain, digits=3):

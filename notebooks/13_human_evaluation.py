@@ -34,13 +34,14 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 import plotly.io as pio
-from IPython.display import HTML, Markdown, display
+from IPython.display import Markdown, display
 
 from fac_lab import world
 from fac_lab.annotation.agreement import cohen_kappa, krippendorff_alpha, raw_agreement
 from fac_lab.coverage import cover
+from fac_lab.display.cells import show
 from fac_lab.display.rating import RatingSheet
-from fac_lab.display.tables import paper_table, to_html
+from fac_lab.display.tables import paper_table
 from fac_lab.display.theme import BLUE, INK, RED, styled
 from fac_lab.lab import Lab
 from fac_lab.rating.answers import Ratings
@@ -51,12 +52,6 @@ from fac_lab.studies.missing import main_concepts
 from fac_lab.studies.model_raters import rate_by_model
 
 pio.renderers.default = "plotly_mimetype"  # figures as data, drawn by JupyterLab and VS Code; "browser" elsewhere
-
-
-def show(frame, caption, formats=None):
-    """A table with a caption, every cell escaped."""
-    display(HTML(to_html(frame, caption=caption, formats=formats)))
-
 
 lab = Lab.open()
 profile = lab.profile

@@ -29,44 +29,23 @@ import math
 import numpy as np
 import pandas as pd
 import plotly.io as pio
-from IPython.display import HTML, Markdown, display
+from IPython.display import Markdown, display
 
 from fac_lab import bounds
 from fac_lab.corpora import Corpus
 from fac_lab.correlation import correlate
 from fac_lab.coverage import cover
 from fac_lab.display import theory as shown
+from fac_lab.display.cells import show, stored
 from fac_lab.display.saving import save_figure
-from fac_lab.display.tables import paper_table, to_html
-from fac_lab.errors import ArtifactError
+from fac_lab.display.tables import paper_table
 from fac_lab.lab import Lab
 from fac_lab.studies import theory
 from fac_lab.studies.coverage_grid import above
 from fac_lab.studies.missing import world_corpus
-from fac_lab.studies.results import read_result
 from fac_lab.world import concepts
 
 pio.renderers.default = "plotly_mimetype"  # figures as data, drawn by JupyterLab and VS Code; "browser" elsewhere
-
-
-def show(frame, caption, formats=None):
-    """A table with a caption, every cell escaped."""
-    display(HTML(to_html(frame, caption=caption, formats=formats)))
-
-
-def stored(name):
-    """A stored result, with a line on where it comes from; None, and how to make it, where there is none."""
-    try:
-        frame, manifest = read_result(name)
-    except ArtifactError as error:
-        print(f"not stored here: {name} ({str(error).rpartition('; ')[2]})")
-        return None
-    print(
-        f"stored: {name}, profile {manifest['profile']['name']}, {frame.held_out_set.nunique()} held-out sets, "
-        f"{frame.seed.nunique()} training seeds, {manifest['seconds']} s, {manifest['made'][:10]}"
-    )
-    return frame
-
 
 lab = Lab.open()
 profile = lab.profile

@@ -19,20 +19,15 @@
 # %%
 import numpy as np
 import pandas as pd
-from IPython.display import HTML, Markdown, display
+from IPython.display import Markdown, display
 
+from fac_lab.display.cells import show
 from fac_lab.display.choices import CHOICES, as_markdown
 from fac_lab.display.glossary import ELSEWHERE, glossary, look_up
-from fac_lab.display.tables import estimate, paired_differences, to_html
+from fac_lab.display.tables import estimate, paired_differences
 from fac_lab.errors import ArtifactError
 from fac_lab.profile import load_profile, project_root
-from fac_lab.studies.results import read_result
-
-
-def show(frame, caption, formats=None):
-    """A table with a caption, every cell escaped."""
-    display(HTML(to_html(frame, caption=caption, formats=formats)))
-
+from fac_lab.studies.stored import read_result
 
 profile = load_profile()
 print(f"profile {profile.name}")

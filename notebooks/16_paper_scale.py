@@ -25,12 +25,11 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 import plotly.io as pio
-from IPython.display import HTML, display
 
 from fac_lab.collect_protocol import NAMED, CollectProtocol
 from fac_lab.corpora import Corpus
+from fac_lab.display.cells import show
 from fac_lab.display.plan import plan_text
-from fac_lab.display.tables import to_html
 from fac_lab.display.theme import BLUE, GREEN, INK, ORANGE, styled
 from fac_lab.features.collect import collect
 from fac_lab.lab import Lab
@@ -39,15 +38,9 @@ from fac_lab.profile import as_dict, load_profile
 from fac_lab.recipes.catalogue import catalogue
 from fac_lab.recipes.protocols import diff_protocols
 from fac_lab.sizing import Rates, size
-from fac_lab.studies.results import read_result
+from fac_lab.studies.stored import read_result
 
 pio.renderers.default = "plotly_mimetype"
-
-
-def show(frame, caption, formats=None):
-    """A table with a caption, every cell escaped."""
-    display(HTML(to_html(frame, caption=caption, formats=formats)))
-
 
 lab = Lab.open()
 

@@ -11,6 +11,7 @@ from fac_lab.errors import ArtifactError, DataError
 from fac_lab.profile import as_dict, load_profile
 from fac_lab.reproduce import reproduce
 from fac_lab.studies import results
+from fac_lab.studies.stored import write_result
 from fac_lab.world import queries
 
 
@@ -19,7 +20,7 @@ def made(tmp_path, monkeypatch):
     """A result of the smoke profile whose numbers can be changed behind its back."""
     frame = pd.DataFrame({"arm": ["a", "b"], "auprc": [0.25, 1 / 3], "seconds": [1.0, 2.0]})
     monkeypatch.setitem(results.RESULTS, "tiny", lambda lab: frame)
-    results.write_result("tiny", frame.copy(), {"profile": as_dict(load_profile("smoke"))}, tmp_path)
+    write_result("tiny", frame.copy(), {"profile": as_dict(load_profile("smoke"))}, tmp_path)
     return frame, tmp_path / "tiny.json"
 
 

@@ -14,7 +14,7 @@ from fac_lab.display.tables import estimate, paired_differences, paper_table
 from fac_lab.errors import ArtifactError
 from fac_lab.recipes.catalogue import catalogue
 from fac_lab.recipes.protocols import diff_protocols
-from fac_lab.studies.results import read_result
+from fac_lab.studies.stored import read_result
 
 
 class Choice(NamedTuple):

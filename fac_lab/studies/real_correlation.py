@@ -40,7 +40,7 @@ from fac_lab.studies.correlation import correlations, measures_of
 from fac_lab.studies.coverage_grid import RANDOM_DRAWS, coverage_grid, relevance_by_labels
 from fac_lab.studies.real_material import SOURCES, Material, open_material, split_safe, text_vectors
 from fac_lab.studies.real_tables import ceilings, named_variants, variants
-from fac_lab.studies.results import write_result
+from fac_lab.studies.stored import write_result
 from fac_lab.studies.toxicity import detector_auprc
 from fac_lab.studies.varied_sets import DESIGNS, N_CLUSTERS, cluster, design, draw
 

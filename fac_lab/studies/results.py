@@ -1,26 +1,18 @@
-"""Small results that notebooks show without computing them again: `python -m fac_lab.studies.results NAME ...`.
-
-Each is a .csv in data/results with a manifest beside it that says what made it: profile, world, versions, time.
-"""
+"""Every study whose result is kept in data/results, by name: `python -m fac_lab.studies.results NAME ...`."""
 
 import argparse
-import json
 import logging
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
-from fac_lab.atomic import write_atomic
-from fac_lab.digests import digest
-from fac_lab.errors import ArtifactError
+from fac_lab.errors import ModelError
 from fac_lab.lab import Lab
-from fac_lab.profile import as_dict, project_root
-from fac_lab.store import package_versions
+from fac_lab.profile import as_dict
 from fac_lab.studies import (
     amounts,
     detection,
@@ -51,6 +43,7 @@ from fac_lab.studies.scrutiny import scrutiny_study
 from fac_lab.studies.selection import selection_study
 from fac_lab.studies.selection_real import real_selection_study
 from fac_lab.studies.steering_real import real_study as real_steering_study
+from fac_lab.studies.stored import write_result
 from fac_lab.studies.theory import theory_study
 from fac_lab.studies.threshold_sweep import threshold_study
 from fac_lab.studies.toxicity import compare_arms
@@ -127,13 +120,6 @@ RESULTS: dict[str, Callable[[Lab], pd.DataFrame]] = {
     "steering_switches": steering_tables.switches_study,
     "steering_real": real_steering_study,
 }
-WITHOUT_SAE = ("toxicity_real",)
-"""Results that read no features; their profile need not have an SAE yet."""
-
-
-def results_folder() -> Path:
-    """Where results are kept."""
-    return project_root() / "data" / "results"
 
 
 def make_result(name: str, lab: Lab, folder: Path | None = None) -> pd.DataFrame:
@@ -141,40 +127,10 @@ def make_result(name: str, lab: Lab, folder: Path | None = None) -> pd.DataFrame
     started = time.monotonic()
     frame = RESULTS[name](lab)
     facts = {"profile": as_dict(lab.profile), "subject": lab.subject.digest}
-    if name not in WITHOUT_SAE:
+    with suppress(ModelError):  # a study that reads no features runs where the profile's SAE is not made yet
         facts["sae"] = lab.encoder.digest
     write_result(name, frame, {**facts, "seconds": round(time.monotonic() - started)}, folder)
     return frame
-
-
-def write_result(name: str, frame: pd.DataFrame, facts: dict[str, Any], folder: Path | None = None) -> None:
-    """Store a result with a manifest that says `facts`, versions and time."""
-    folder = folder or results_folder()
-    manifest = {
-        "name": name,
-        "rows": len(frame),
-        "frame": digest(frame.to_csv(index=False)),
-        **facts,
-        "versions": package_versions(),
-        "made": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-    write_atomic(folder / f"{name}.csv", lambda path: frame.to_csv(path, index=False))
-    text = json.dumps(manifest, indent=1) + "\n"
-    write_atomic(folder / f"{name}.json", lambda path: path.write_text(text, encoding="utf-8"))
-
-
-def read_result(name: str, folder: Path | None = None) -> tuple[pd.DataFrame, dict]:
-    """A stored result and its manifest. Raises ArtifactError, with the cure, where it is absent or was edited."""
-    folder = folder or results_folder()
-    cure = f"run: python -m fac_lab.studies.results {name}" if name in RESULTS else "run: make bench"
-    try:
-        manifest = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
-        frame = pd.read_csv(folder / f"{name}.csv")
-    except (OSError, ValueError) as error:
-        raise ArtifactError(f"there is no result {name} in {folder} ({error}); {cure}") from error
-    if digest((folder / f"{name}.csv").read_text(encoding="utf-8")) != manifest["frame"]:
-        raise ArtifactError(f"{folder / name}.csv is not what its manifest describes; {cure}")
-    return frame, manifest
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -10,7 +10,7 @@ from fac_lab.display.glossary import ELSEWHERE, glossary, look_up
 from fac_lab.errors import ArtifactError
 from fac_lab.profile import load_profile, project_root
 from fac_lab.recipes.protocols import diff_protocols
-from fac_lab.studies.results import read_result, results_folder
+from fac_lab.studies.stored import read_result, results_folder
 
 PARTS = ("corpora", "rule", "synthesis", "collect", "study")
 

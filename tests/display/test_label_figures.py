@@ -6,7 +6,7 @@ import pytest
 
 from fac_lab.display import label_figures
 from fac_lab.display.label_tables import noise_table, ways_table
-from fac_lab.studies.results import read_result
+from fac_lab.studies.stored import read_result
 
 PAYLOAD = "<b onmouseover=alert(1)>x</b>"
 NAN = float("nan")

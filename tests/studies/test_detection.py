@@ -26,7 +26,8 @@ from fac_lab.studies.detection import (
 )
 from fac_lab.studies.methods import METHODS, Written
 from fac_lab.studies.missing import world_corpus
-from fac_lab.studies.results import RESULTS, read_result
+from fac_lab.studies.results import RESULTS
+from fac_lab.studies.stored import read_result
 from fac_lab.tasks import toxicity as task
 from fac_lab.world import hold_out
 

@@ -9,7 +9,7 @@ import pytest
 
 from fac_lab.errors import DataError
 from fac_lab.studies.length_control import ANNOTATIONS, LEADERBOARD, check_against
-from fac_lab.studies.results import read_result
+from fac_lab.studies.stored import read_result
 
 REAL = os.environ.get("FAC_LAB_DATA")
 

@@ -15,7 +15,7 @@ from fac_lab.lab import Lab
 from fac_lab.plain import build
 from fac_lab.profile import Profile, project_root
 from fac_lab.studies.main_table import COLUMNS, main_table
-from fac_lab.studies.results import read_result, results_folder
+from fac_lab.studies.stored import read_result, results_folder
 
 STORED = sorted(path.stem for path in results_folder().glob("*.csv"))
 CELLS = 12

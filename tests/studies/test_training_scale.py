@@ -8,7 +8,7 @@ from fac_lab.errors import ArtifactError
 from fac_lab.lab import Lab
 from fac_lab.planning.estimates import adapter_parameters
 from fac_lab.planning.facts import model_facts
-from fac_lab.studies.results import read_result
+from fac_lab.studies.stored import read_result
 from fac_lab.studies.training_scale import SIZES, count_trainable, pes, size_settings
 
 

@@ -93,3 +93,19 @@ def local_hub(tmp_path, monkeypatch):
         monkeypatch.setattr(constants, name, str(tmp_path / "hub-cache"), raising=False)
     yield hub
     hub.close()
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    """A real browser, playwright's object; skips where there is none. While it is open no other event loop can run."""
+    from fac_lab.display.saving import find_browser
+
+    api = pytest.importorskip("playwright.sync_api", reason="no playwright: pip install -e '.[test]'")
+    path = find_browser()
+    if path is None:
+        pytest.skip("no Chromium is installed (Debian: apt-get install chromium)")
+    quiet = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=quiet)
+        yield browser
+        browser.close()

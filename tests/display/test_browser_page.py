@@ -7,7 +7,6 @@ beside it); that the numbers are right is for the tests of `browsing` to say.
 import json
 import os
 import re
-import shutil
 import signal
 import socket
 import time
@@ -20,8 +19,6 @@ import pytest
 import fac_lab
 from fac_lab.profile import project_root
 
-CHROMIUM = next((path for path in map(shutil.which, ("chromium", "chromium-browser", "google-chrome")) if path), None)
-QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 WIDE = {"width": 1440, "height": 1000}
 FIRST = 240_000
 """Milliseconds until the page stands: a process has to import PyTorch first, on a machine that does other things."""
@@ -39,17 +36,6 @@ print("http://127.0.0.1:" + sys.argv[1] + "/", flush=True)
 from jupyterlab.labapp import main
 main(sys.argv[2:])
 """
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    api = pytest.importorskip("playwright.sync_api", reason="no playwright: pip install -e '.[test]'")
-    if CHROMIUM is None:
-        pytest.skip("no Chromium is installed (Debian: apt-get install chromium)")
-    with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

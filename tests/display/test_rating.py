@@ -1,7 +1,6 @@
 """The rating sheet on the screen: driven as a notebook drives it, and its keys in a browser."""
 
 import json
-from pathlib import Path
 
 import pytest
 
@@ -12,8 +11,6 @@ from fac_lab.rating.answers import MODEL, Ratings
 from fac_lab.rating.sheet import Item, feature_sheet, load_questions
 
 PAYLOAD = "</style><script>document.title='taken'</script><img src=x onerror=alert(1)>"
-CHROMIUM = Path("/usr/bin/chromium")
-QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 
 
 def spans(feature: int) -> list[Span]:
@@ -161,32 +158,27 @@ document.body.dataset.ready = "1";
 </script>"""
 
 
-def test_keys_in_a_browser(tmp_path):
-    api = pytest.importorskip("playwright.sync_api")
-    if not CHROMIUM.exists():
-        pytest.skip("no chromium")
+def test_keys_in_a_browser(tmp_path, chromium):
     path = tmp_path / "page.html"
     path.write_text(PAGE.replace("ESM", json.dumps(KEYS)), encoding="utf-8")
-    with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=QUIET)
-        page = browser.new_page()
-        page.goto(path.as_uri())
-        page.locator("body[data-ready]").wait_for(timeout=30_000)
-        page.locator(".fac-rating[data-lm-suppress-shortcuts]").wait_for(timeout=10_000)
-        page.focus("#one")
-        for key in ("1", "x", "Control+1", "ArrowLeft"):
-            page.keyboard.press(key)
-        page.focus("#text")
-        page.keyboard.press("1")
-        page.focus("#outside")
-        page.keyboard.press("1")
-        assert page.evaluate("sent") == [["1", "Ann 0"], ["ArrowLeft", "Ann 0"]]
-        assert page.input_value("#text") == "1"
-        assert page.evaluate("bubbled").count("1") == 3, "taken keys must not reach the page: Control+1, text, outside"
-        page.focus("#one")
-        page.evaluate("document.getElementById('one').disabled = true; handlers['change:screen']()")
-        page.wait_for_function("document.activeElement.className === 'fac-rating'", timeout=5_000)
-        page.evaluate("stop()")
-        page.keyboard.press("1")
-        assert len(page.evaluate("sent")) == 2
-        browser.close()
+    page = chromium.new_page()
+    page.goto(path.as_uri())
+    page.locator("body[data-ready]").wait_for(timeout=30_000)
+    page.locator(".fac-rating[data-lm-suppress-shortcuts]").wait_for(timeout=10_000)
+    page.focus("#one")
+    for key in ("1", "x", "Control+1", "ArrowLeft"):
+        page.keyboard.press(key)
+    page.focus("#text")
+    page.keyboard.press("1")
+    page.focus("#outside")
+    page.keyboard.press("1")
+    assert page.evaluate("sent") == [["1", "Ann 0"], ["ArrowLeft", "Ann 0"]]
+    assert page.input_value("#text") == "1"
+    assert page.evaluate("bubbled").count("1") == 3, "taken keys must not reach the page: Control+1, text, outside"
+    page.focus("#one")
+    page.evaluate("document.getElementById('one').disabled = true; handlers['change:screen']()")
+    page.wait_for_function("document.activeElement.className === 'fac-rating'", timeout=5_000)
+    page.evaluate("stop()")
+    page.keyboard.press("1")
+    assert len(page.evaluate("sent")) == 2
+    page.close()

@@ -25,8 +25,6 @@ from fac_lab.display.report import (
 from fac_lab.features.spans import Span
 
 PAYLOAD = "</script></title></style>--><script>document.title='taken'</script><img src=x onerror=alert(1)>"
-CHROMIUM = Path("/usr/bin/chromium")
-QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 
 
 def sections(text: str) -> list[Section]:
@@ -82,24 +80,19 @@ def test_the_file_needs_nothing_else(hostile):
     assert "default-src 'none'" in page
 
 
-def test_in_a_browser_nothing_runs_nothing_is_requested_and_figures_are_drawn(hostile):
-    api = pytest.importorskip("playwright.sync_api")
-    if not CHROMIUM.exists():
-        pytest.skip("no chromium")
-    with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=QUIET)
-        page = browser.new_page(viewport={"width": 390, "height": 800})
-        requests, complaints = [], []
-        page.on("request", lambda request: requests.append(request.url))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("console", lambda message: complaints.append(message.text))
-        page.goto(hostile.as_uri(), timeout=60_000)
-        page.locator("figure .main-svg").first.wait_for(timeout=30_000)
-        assert page.title() == PAYLOAD
-        assert requests == [hostile.as_uri()] and not complaints
-        assert page.locator("figure .plot-container").count() == 2
-        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-        browser.close()
+def test_in_a_browser_nothing_runs_nothing_is_requested_and_figures_are_drawn(hostile, chromium):
+    page = chromium.new_page(viewport={"width": 390, "height": 800})
+    requests, complaints = [], []
+    page.on("request", lambda request: requests.append(request.url))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("console", lambda message: complaints.append(message.text))
+    page.goto(hostile.as_uri(), timeout=60_000)
+    page.locator("figure .main-svg").first.wait_for(timeout=30_000)
+    assert page.title() == PAYLOAD
+    assert requests == [hostile.as_uri()] and not complaints
+    assert page.locator("figure .plot-container").count() == 2
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.close()
 
 
 def test_peak_is_marked():

@@ -1,7 +1,6 @@
 """Data full of HTML and JavaScript, through an audit, tables, figures and rating sheets, opened in a real browser."""
 
 import json
-import shutil
 
 import plotly.graph_objects as go
 import pytest
@@ -11,7 +10,6 @@ from fac_lab.display.saving import save_figure
 from fac_lab.display.tables import to_html
 from fac_lab.display.theme import hover, styled
 
-CHROMIUM = next((path for path in map(shutil.which, ("chromium", "chromium-browser", "google-chrome")) if path), None)
 RUN = "window.pwned=1;document.title=`taken`"
 PAYLOADS = [
     f"<script>{RUN}</script>",
@@ -38,23 +36,12 @@ PAYLOADS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def browser():
-    api = pytest.importorskip("playwright.sync_api", reason="no playwright: pip install -e '.[test]'")
-    if CHROMIUM is None:
-        pytest.skip("no Chromium is installed (Debian: apt-get install chromium)")
-    with api.sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        yield launched
-        launched.close()
-
-
 @pytest.fixture
-def opened(browser):
+def opened(chromium):
     """`opened(path)`: the text of a page, once it is certain that nothing in it ran or was fetched."""
 
     def look(path) -> str:
-        page = browser.new_page()
+        page = chromium.new_page()
         dialogs, asked = [], []
         page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
         page.on("request", lambda request: asked.append(request.url))

@@ -6,11 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fac_lab.coverage import threshold
-from fac_lab.lab import Lab
 from fac_lab.studies.amounts import des, in_rounds, per_feature_study, ratio_study, second_round_study
 from fac_lab.studies.filling import in_form, measured, one_step, open_filling, reached, two_steps, write
-from fac_lab.studies.labels import true_labels
 from fac_lab.studies.results import RESULTS
 from fac_lab.studies.steps import DRAWS, steps_study, temperature_study
 from fac_lab.studies.switches import SWITCHES, missing_by_verdicts, switches_study
@@ -109,25 +106,6 @@ def test_missing_by_verdicts_by_hand():
     assert missing_by_verdicts(lab, Anchor(), "seed", labels.assign(relevant=False)).tolist() == []
 
 
-class Told(Lab):
-    """A lab that takes labels from the answer key, which saves the time to ask an annotator for hundreds of them; a
-    feature that a data set does not activate by the rule is not relevant there."""
-
-    def annotate(self, stats, features, *, task="toxicity"):
-        corpus = self.corpus("anchor")
-        anchor = self.stats(corpus, keep_matrix=True)
-        truth = true_labels(np.asarray(features), anchor, corpus, 0.0)
-        shown = stats.counts(threshold(anchor, self.profile.rule))[truth.feature] > 0
-        return pd.DataFrame({"feature": truth.feature, "summary": truth["name"], "relevant": truth.harmful & shown})
-
-
-@pytest.fixture(scope="module")
-def small(tmp_path_factory):
-    """The smoke profile's lab and anchor."""
-    lab = Told.open("smoke", out=tmp_path_factory.mktemp("studies"))
-    return lab, lab.stats(lab.corpus("anchor"), keep_matrix=True)
-
-
 def sound(frame):
     """What holds for every study: shares are shares, and F_miss has its null."""
     shares = [name for name in ("by_own", "by_any", "in_form", "distinct", "active", "fac") if name in frame]
@@ -139,8 +117,8 @@ def sound(frame):
     return frame
 
 
-def test_steps_are_compared_at_equal_numbers_of_drafts(small):
-    lab, anchor = small
+def test_steps_are_compared_at_equal_numbers_of_drafts(truthful):
+    lab, anchor = truthful
     frame = sound(steps_study(lab, anchor, sets=[0], draws=(4,)))
     assert len(frame) == 4 * 2 * 3 and not frame.duplicated(["way", "draws", "texts", "rule"]).any()
     filling = open_filling(lab, anchor, held_out_set=0)
@@ -161,28 +139,30 @@ def test_steps_are_compared_at_equal_numbers_of_drafts(small):
     assert by_rule["paper"] == 0 < by_rule["profile"] < by_rule["strict"]
 
 
-def test_measured_is_empty_without_texts(small):
-    assert measured(small[0], [], np.array([1, 2])).shape == (0, 2)
-    assert measured(small[0], ["hello there you"], np.array([], int)).shape == (1, 0)
+def test_measured_is_empty_without_texts(truthful):
+    assert measured(truthful[0], [], np.array([1, 2])).shape == (0, 2)
+    assert measured(truthful[0], ["hello there you"], np.array([], int)).shape == (1, 0)
 
 
 @pytest.mark.slow
-def test_temperatures_add_as_many_texts(small):
-    frame = sound(temperature_study(*small, sets=[0], temperatures=(0.4, 1.2), generators={"m": "data/mini/mistral"}))
+def test_temperatures_add_as_many_texts(truthful):
+    frame = sound(
+        temperature_study(*truthful, sets=[0], temperatures=(0.4, 1.2), generators={"m": "data/mini/mistral"})
+    )
     assert frame.temperature.tolist() == [0.4, 1.2] and frame.added.nunique() == 1
     assert frame.added[0] == frame.kept.min() and frame.drafts.nunique() == 1
 
 
-def test_more_per_feature_are_not_fewer(small):
-    frame = sound(per_feature_study(*small, sets=[0], numbers=(1, 2)))
+def test_more_per_feature_are_not_fewer(truthful):
+    frame = sound(per_feature_study(*truthful, sets=[0], numbers=(1, 2)))
     one, two = frame.added
     assert one <= frame.n_missing[0] and one <= two <= 2 * one
     assert frame.by_own.nunique() == 1, "a feature is covered by its best sample or not at all"
     assert frame.des.tolist() == pytest.approx([des(row.auprc, row.added) for row in frame.itertuples()], nan_ok=True)
 
 
-def test_ratios_are_of_features_or_of_features_alone(small):
-    frame = sound(ratio_study(*small, sets=[0], ratios=(0.5, 1.0)))
+def test_ratios_are_of_features_or_of_features_alone(truthful):
+    frame = sound(ratio_study(*truthful, sets=[0], ratios=(0.5, 1.0)))
     table = frame.set_index(["budget", "ratio"])
     n = frame.n_missing[0]
     assert table.written_for["one a feature", 0.5] == math.ceil(n / 2) and table.written_for["fixed total", 1.0] == n
@@ -191,8 +171,8 @@ def test_ratios_are_of_features_or_of_features_alone(small):
     assert table.auprc["fixed total", 1.0] == table.auprc["one a feature", 1.0], "the same texts"
 
 
-def test_a_second_round_begins_where_the_first_ended(small):
-    frame = sound(second_round_study(*small, sets=[0])).set_index("arm")
+def test_a_second_round_begins_where_the_first_ended(truthful):
+    frame = sound(second_round_study(*truthful, sets=[0])).set_index("arm")
     assert frame.still_missing["none"] == frame.n_missing["none"] and frame.added["none"] == 0
     assert frame.again_missing["two rounds"] == frame.still_missing["one round"]
     assert frame.still_missing["two rounds"] <= frame.still_missing["one round"] <= frame.still_missing["none"]
@@ -201,8 +181,8 @@ def test_a_second_round_begins_where_the_first_ended(small):
     assert (frame.still_missing_null <= frame.n_missing_null).all()
 
 
-def test_each_switch_does_what_it_says(small):
-    frame = sound(switches_study(*small, sets=[0])).set_index("switch")
+def test_each_switch_does_what_it_says(truthful):
+    frame = sound(switches_study(*truthful, sets=[0])).set_index("switch")
     assert frame.index.tolist() == [*SWITCHES, "missing"]
     assert frame.active["paper"] == 1.0 and frame.active["filter"] <= 1.0
     assert frame.kept["filter"] >= frame.kept["paper"]

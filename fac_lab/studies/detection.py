@@ -19,13 +19,11 @@ from fac_lab.features.stats import FeatureStats
 from fac_lab.lab import Lab
 from fac_lab.settings import DetectorSettings
 from fac_lab.studies.label_noise import reached
-from fac_lab.studies.methods import METHODS, Written, write
+from fac_lab.studies.methods import METHODS, Written, matched
 from fac_lab.studies.toxicity import (
     Gap,
     detector_auprc,
     harmful_gap,
-    kept_texts,
-    samples_asked,
     starting_rows,
     test_rows,
     truth_of,
@@ -73,28 +71,27 @@ def toxicity_cell(
 ) -> dict[str, float]:
     """One run of the main table: `tox_auprc` in percent, as the paper prints it, and `tox_added`, the number of texts.
 
-    `written` holds what the arm would add, in order. Deterministic; a run that was made before is read. About 10 s on
+    `written` holds what the arm adds, in order. Deterministic; a run that was made before is read. About 10 s on
     one core in mode "lora", 30 s for "full", 4 s in mode "head".
     """
-    train = training_rows(lab, anchor, gap, written.texts, arm=arm)
+    train = training_rows(lab, gap, written, arm=arm)
     auprc = detector_auprc(lab, train, _test(), seed, settings_for(lab, mode))
     start = lab.profile.study.safe_samples + lab.profile.study.seed_samples
     return {"tox_auprc": 100 * auprc, "tox_added": len(train) - start}
 
 
-def training_rows(lab: Lab, anchor: FeatureStats, gap: Gap, texts: Sequence[str], *, arm: str) -> list[Row]:
-    """The rows that every arm starts from, then what this one adds, at most as much as two-step synthesis kept."""
+def training_rows(lab: Lab, gap: Gap, written: Written, *, arm: str) -> list[Row]:
+    """The rows that every arm starts from, then what this one adds."""
     study = lab.profile.study
     start = starting_rows(gap, n_safe=study.safe_samples, n_toxic=study.seed_samples)
-    return start + [Row(f"{arm}-{i}", text, 1) for i, text in enumerate(added_texts(lab, anchor, gap, texts, arm=arm))]
+    return start + [Row(f"{arm}-{i}", text, 1) for i, text in enumerate(added_texts(lab, gap, written, arm=arm))]
 
 
-def added_texts(lab: Lab, anchor: FeatureStats, gap: Gap, texts: Sequence[str], *, arm: str) -> list[str]:
-    """What an arm adds of the `texts` it would; for "full" all other toxic texts of the seed."""
+def added_texts(lab: Lab, gap: Gap, written: Written, *, arm: str) -> Sequence[str]:
+    """What an arm adds: what it wrote; for "full" all other toxic texts of the seed."""
     if arm == "full":
         return [row.text for row in gap.seed if row.label][lab.profile.study.seed_samples :]
-    missing = gap.missing_labels[: samples_asked(lab, gap)]
-    return list(texts[: len(kept_texts(lab.synthesise(missing, anchor, gap.coverage.delta)))])
+    return written.texts
 
 
 def detection_study(
@@ -119,8 +116,8 @@ def detection_study(
             gap = harmful_gap(lab, anchor, held_out_set=held_out_set)
             for arm in arms:
                 bar.set_postfix_str(f"set {held_out_set}, {arm}")
-                written = write(lab, anchor, gap, arm, samples_asked(lab, gap), held_out_set, task=TASK)
-                texts = added_texts(lab, anchor, gap, written.texts, arm=arm)
+                written = matched(lab, anchor, gap, arm, held_out_set, task=TASK)
+                texts = added_texts(lab, gap, written, arm=arm)
                 coverage = gap.coverage
                 facts = {"gap_coverage": reached(lab, texts, coverage.missing, coverage.delta)}
                 facts |= truth_of(texts, gap.held_out)
@@ -149,8 +146,8 @@ def trial_study(
             settings = replace(settings_for(lab, mode), **change)
             for held_out_set, gap in gaps.items():
                 for arm in TRIAL_ARMS:
-                    written = write(lab, anchor, gap, arm, samples_asked(lab, gap), held_out_set, task=TASK)
-                    train = training_rows(lab, anchor, gap, written.texts, arm=arm)
+                    written = matched(lab, anchor, gap, arm, held_out_set, task=TASK)
+                    train = training_rows(lab, gap, written, arm=arm)
                     auprc = detector_auprc(lab, train, test, lab.profile.seeds[0], settings)
                     facts = {"lr": settings.lr, "epochs": settings.epochs, "batch": settings.batch}
                     records.append({"mode": mode} | facts | {"held_out_set": held_out_set, "arm": arm, "auprc": auprc})

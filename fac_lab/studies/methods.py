@@ -20,7 +20,7 @@ from fac_lab.errors import SettingsError
 from fac_lab.features.stats import FeatureStats
 from fac_lab.lab import Lab
 from fac_lab.plain import nearest
-from fac_lab.studies.toxicity import Gap, starting_rows
+from fac_lab.studies.toxicity import Gap, samples_asked, starting_rows
 from fac_lab.synthesis.baselines import BASELINES
 from fac_lab.synthesis.samples import Sample
 from fac_lab.world import queries
@@ -162,8 +162,8 @@ def matched(
 ) -> Written:
     """What an arm adds in a fair comparison: asked for one sample per missing feature, as far as budget and `most` go,
     and cut to as many as our method kept for the same gap."""
-    missing = len(gap.coverage.missing)
-    n = min(missing, most or missing, lab.profile.study.budget or missing)
+    n = samples_asked(lab, gap)
+    n = min(n, most or n)
     size = len(write(lab, anchor, gap, METHODS[OURS], n, held_out_set, task=task).texts)
     made = write(lab, anchor, gap, arm, n, held_out_set, task=task)
     return made._replace(texts=made.texts[:size], parts=made.parts[:size])

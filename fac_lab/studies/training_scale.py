@@ -17,8 +17,8 @@ from fac_lab.features.stats import FeatureStats
 from fac_lab.lab import Lab
 from fac_lab.settings import DetectorSettings
 from fac_lab.studies.detection import TASK, settings_for, training_rows
-from fac_lab.studies.methods import write
-from fac_lab.studies.toxicity import detector_auprc, harmful_gap, samples_asked, test_rows
+from fac_lab.studies.methods import matched
+from fac_lab.studies.toxicity import detector_auprc, harmful_gap, test_rows
 
 SIZES: dict[str, tuple[str, dict[str, Any]]] = {
     "head": ("head", {}),
@@ -69,8 +69,8 @@ def training_scale_study(
         for held_out_set in sets:
             gap = harmful_gap(lab, anchor, held_out_set=held_out_set)
             for arm in SCALE_ARMS:
-                written = write(lab, anchor, gap, arm, samples_asked(lab, gap), held_out_set, task=TASK)
-                train = training_rows(lab, anchor, gap, written.texts, arm=arm)
+                written = matched(lab, anchor, gap, arm, held_out_set, task=TASK)
+                train = training_rows(lab, gap, written, arm=arm)
                 for size in sizes:
                     settings = size_settings(lab, size)
                     n_trainable = count_trainable(lab, settings)

@@ -17,7 +17,6 @@ from fac_lab.studies.detection import (
     TABLE_ARMS,
     TRIAL_SETS,
     TRIALS,
-    added_texts,
     best_trial,
     detection_study,
     settings_for,
@@ -37,7 +36,8 @@ class Short(Lab):
 
     def synthesise(self, labels, stats, delta, *, task="toxicity", settings=None):
         texts = [f"how do i cheat in exam number {i}" for i in range(4)]
-        return pd.DataFrame({"text": texts, "kept": [True, True, False, True]})
+        kept = [True, True, False, True]
+        return pd.DataFrame({"text": texts, "kept": kept, "reason": "of its own", "parts": "{}"})
 
 
 @pytest.fixture(scope="module")
@@ -57,20 +57,13 @@ def gap():
     )
 
 
-def test_an_arm_adds_at_most_what_synthesis_kept(lab, gap):
-    texts = ["a", "b", "c", "d", "e"]
-    assert added_texts(lab, None, gap, texts, arm="plain") == ["a", "b", "c"]
-    assert added_texts(lab, None, gap, texts[:2], arm="alpaca") == ["a", "b"]
-    assert added_texts(lab, None, gap, [], arm="none") == []
-
-
 def test_every_arm_starts_alike_and_full_adds_the_other_toxic_rows(lab, gap):
     study = lab.profile.study
-    rows = training_rows(lab, None, gap, ["a", "b"], arm="plain")
+    rows = training_rows(lab, gap, Written(["a", "b"]), arm="plain")
     start = rows[: study.safe_samples + study.seed_samples]
     assert [row.label for row in start] == [0] * study.safe_samples + [1] * study.seed_samples
     assert rows[len(start) :] == [Row("plain-0", "a", 1), Row("plain-1", "b", 1)]
-    full = training_rows(lab, None, gap, [], arm="full")
+    full = training_rows(lab, gap, Written([]), arm="full")
     assert full[: len(start)] == start
     toxic = [row.text for row in gap.seed if row.label]
     assert [row.text for row in full if row.label] == toxic and len(toxic) > study.seed_samples
@@ -83,7 +76,7 @@ def test_a_cell_is_the_auprc_of_its_rows_in_percent_and_is_kept(lab, gap, mode, 
     monkeypatch.setattr(detection, "_test", lambda: few)
     cell = {"arm": "plain", "held_out_set": 0, "seed": 42, "mode": mode}
     found = toxicity_cell(lab, None, gap, Written(texts), **cell)
-    train = training_rows(lab, None, gap, texts, arm="plain")
+    train = training_rows(lab, gap, Written(texts), arm="plain")
     run = task.train_detector(lab.backbone, train, few, settings_for(lab, mode), seed=42, progress=False)
     assert found == {"tox_auprc": pytest.approx(100 * run.auprc), "tox_added": 3}
 

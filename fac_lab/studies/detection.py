@@ -42,8 +42,6 @@ OTHER_MODE: dict[str, dict[str, Any]] = {
 }
 """What changes where a profile is of another mode. LoRA and all weights: for the mini subject, chosen by `trial_study`
 alone; the head: the paper's, for profiles that have the paper's LoRA."""
-LORA_SEEDS = 1
-"""Training seeds of the stored LoRA runs, the profile's first: a run takes ten seconds, and sets differ by more."""
 TRIAL_SETS, TRIAL_ARMS, TRIAL_TEST_SEED = (100,), ("none", "oracle"), 5004
 """What the settings were chosen on: held-out sets and test rows that nothing else uses, and no arm of interest."""
 TRIALS: dict[str, tuple[dict[str, Any], ...]] = {
@@ -101,17 +99,14 @@ def detection_study(
     sets: Sequence[int],
     mode: str,
     arms: Sequence[str] = TABLE_ARMS,
-    seeds: int | None = None,
 ) -> pd.DataFrame:
     """`toxicity_cell` of every held-out set, arm and training seed in one mode; a killed study resumes run by run.
-
-    `seeds` is how many of the profile's, all if None.
 
     Columns: `held_out_set`, `arm`, `mode`, `seed`, `auprc` (a share); `gap_coverage`, the share of the missing features
     that what was added activates under the profile's rule; and what that is about (see `toxicity.truth_of`).
     """
-    records, chosen = [], lab.profile.seeds[:seeds]
-    with tqdm(total=len(sets) * len(arms) * len(chosen), desc=f"detectors, {mode}", unit="run") as bar:
+    records, seeds = [], lab.profile.seeds
+    with tqdm(total=len(sets) * len(arms) * len(seeds), desc=f"detectors, {mode}", unit="run") as bar:
         for held_out_set in sets:
             gap = harmful_gap(lab, anchor, held_out_set=held_out_set)
             for arm in arms:
@@ -121,7 +116,7 @@ def detection_study(
                 coverage = gap.coverage
                 facts = {"gap_coverage": reached(lab, texts, coverage.missing, coverage.delta)}
                 facts |= truth_of(texts, gap.held_out)
-                for seed in chosen:
+                for seed in seeds:
                     where = {"held_out_set": held_out_set, "arm": arm, "mode": mode, "seed": seed}
                     cell = toxicity_cell(
                         lab, anchor, gap, written, arm=arm, held_out_set=held_out_set, seed=seed, mode=mode

@@ -95,7 +95,7 @@ RESULTS: dict[str, Callable[[Lab], pd.DataFrame]] = {
     "reward_lora": _on_anchor(partial(reward_study, mode="lora"), at_most=2),
     "reward_real": real_reward_study,
     "toxicity_trial": lambda lab: detection.trial_study(lab, lab.stats(lab.corpus("anchor"), keep_matrix=True)),
-    "toxicity_lora": _on_anchor(partial(detection.detection_study, mode="lora", seeds=detection.LORA_SEEDS), at_most=3),
+    "toxicity_lora": _on_anchor(partial(detection.detection_study, mode="lora"), at_most=3),
     "toxicity_head": _on_anchor(partial(detection.detection_study, mode="head"), at_most=3),
     "training_scale": _on_anchor(training_scale_study, at_most=3),
     "toxicity_real": real_detection_study,

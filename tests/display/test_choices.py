@@ -4,8 +4,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from fac_lab.display import choices
+from fac_lab.display import effects
 from fac_lab.display.choices import CHOICES, Choice, as_markdown, link
+from fac_lab.display.effects import EFFECTS
 from fac_lab.display.glossary import ELSEWHERE, glossary, look_up
 from fac_lab.errors import ArtifactError
 from fac_lab.profile import load_profile, project_root
@@ -48,24 +49,24 @@ def test_effects_are_read_and_move_with_what_is_stored(tmp_path, monkeypatch):
     assert f"samples kept {kept['paper']:.0f} → {kept['features']:.0f}" in said
     # Another table, another sentence.
     other = frame.assign(kept=frame.kept + 1000)
-    monkeypatch.setattr(choices, "read_result", lambda name: (other, {}))
+    monkeypatch.setattr(effects, "read_result", lambda name: (other, {}))
     moved = next(choice for choice in CHOICES if choice.setting == "synthesis.features").measured()
     assert f"samples kept {kept['paper'] + 1000:.0f}" in moved
 
 
 def test_no_number_is_typed_into_an_effect():
-    source = Path(choices.__file__).read_text(encoding="utf-8")
-    effects = source[source.index("def _anchors") : source.index("def _times")]
-    texts = re.findall(r'f?"([^"]*)"', effects)
+    source = Path(effects.__file__).read_text(encoding="utf-8")
+    texts = re.findall(r'f?"([^"]*)"', source.partition("def ")[2])
     outside = [re.sub(r"\{[^}]*\}", "", text) for text in texts]
     assert not [text for text in outside if re.search(r"\d\.\d\d|\d{3,}", text)], "measured values come from tables"
 
 
-def test_what_is_not_stored_says_how_to_make_it():
+def test_what_is_not_stored_says_how_to_make_it(monkeypatch):
     def absent():
         raise ArtifactError("there is no result x in y; run: python -m fac_lab.studies.results x")
 
-    choice = Choice(1, "?", "this", "rule.kind", "00_start_here", absent)
+    monkeypatch.setitem(EFFECTS, "absent", absent)
+    choice = Choice(1, "?", "this", "rule.kind", "00_start_here", "absent")
     assert choice.measured() == "not stored here: run: python -m fac_lab.studies.results x"
 
 
@@ -103,7 +104,7 @@ def test_the_answer_of_steering_by_hand(monkeypatch):
         ],
         columns=["switch", "value", "behaviour", "scr"],
     )
-    monkeypatch.setattr(choices, "read_result", lambda name: (frame, {}))
+    monkeypatch.setattr(effects, "read_result", lambda name: (frame, {}))
     said = next(choice for choice in CHOICES if "answer_at" in choice.setting).measured()
     assert said == "SCR at the letter and behind the token: calm 40 % and 15 %"
 
@@ -115,6 +116,6 @@ def test_the_protocols_by_hand(monkeypatch):
         for active, variant in enumerate(("paper", "top_k", "prefix", "code"))
     ]
     names = ["variant", "rule", "active", "silent", "n_missing", "n_missing_null", "jaccard"]
-    monkeypatch.setattr(choices, "read_result", lambda name: (pd.DataFrame(rows, columns=names), {}))
+    monkeypatch.setattr(effects, "read_result", lambda name: (pd.DataFrame(rows, columns=names), {}))
     said = next(choice for choice in CHOICES if "collect.protocol" in choice.setting).measured()
     assert "without Top-K: 1 active features in the median text, 50% of texts without any, 31 missing (null 1)" in said

@@ -29,7 +29,7 @@ from fac_lab.studies import (
 from fac_lab.studies.baselines import baseline_study
 from fac_lab.studies.correlation import SETS, correlation_study
 from fac_lab.studies.generators import generator_study
-from fac_lab.studies.instruction import instruction_study, sizes_study
+from fac_lab.studies.instruction_tables import instruction_study, sizes_study
 from fac_lab.studies.labels import label_study
 from fac_lab.studies.length_control import lc_check
 from fac_lab.studies.missing import recovery_study

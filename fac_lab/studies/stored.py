@@ -56,5 +56,5 @@ def _cure(name: str) -> str:
     if name.startswith("speed_"):
         return "run: make bench"
     if name.startswith("correlation_real"):
-        return "run: python -m fac_lab.studies.real_correlation"
+        return "run: python -m fac_lab.studies.real_correlation DATA_DIR"
     return f"run: python -m fac_lab.studies.results {name}"

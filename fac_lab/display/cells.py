@@ -12,8 +12,10 @@ from fac_lab.studies.stored import read_result
 
 
 def show(frame: pd.DataFrame, caption: str, formats: Mapping[str, str | Callable] | None = None) -> None:
-    """A table with a caption, every cell escaped."""
-    display(HTML(to_html(frame, caption=caption, formats=formats)))
+    """A table under its caption, every cell escaped."""
+    # A caption of the table itself would be broken into lines no longer than a narrow table.
+    said = f'<figcaption style="padding: 0.4em 0">{escape(caption)}</figcaption>'
+    display(HTML(f'<figure style="margin: 0">{said}{to_html(frame, formats=formats)}</figure>'))
 
 
 def fold(title: str, text: str) -> None:

@@ -97,7 +97,7 @@ def grid_heat(grid: pd.DataFrame, *, value: str = "auprc", label: str = "AUPRC",
             z=mean,
             text=shown,
             texttemplate="%{text}",
-            textfont={"size": 11},
+            textfont={"size": 11, "color": "#222222"},  # every tint of the scale is light enough for it
             customdata=np.stack([ahead, n], axis=-1),
             hovertemplate=f"features of %{{x}}, written by %{{y}}, trained: {hover(backbone)}<br>{hover(label)} "
             "%{text}<br>above nothing added in %{customdata[0]} of %{customdata[1]} sets<extra></extra>",
@@ -143,7 +143,7 @@ def shared_regions(rows: pd.DataFrame, *, way: str, title: str) -> go.Figure:
                 for mean, sd in zip(table[column], table[f"{column}_sd"], strict=True)
             ],
             textangle=-90,
-            textfont={"size": 11},
+            textfont={"size": 11, "color": "#222222"},  # every tint of the scale is light enough for it
             constraintext="none",
             textposition="outside",
             cliponaxis=False,

@@ -103,7 +103,7 @@ RESULTS: dict[str, Callable[[Lab], pd.DataFrame]] = {
     "theory": _on_anchor(theory_study, at_most=3),
     "transfer_matches": matches.matches_study,
     "transfer_shared": _on_sets(shared_features.shared_study, at_most=5),
-    "transfer_grid": _on_sets(transfer.grid_study, at_most=1),
+    "transfer_grid": _on_sets(transfer.grid_study, at_most=3),
     "table03": _on_sets(shared_features.shared_training_study, at_most=3),
     "self_improvement": _on_sets(transfer.self_improvement_study, at_most=2),
     "fac_variants": _on_anchor(variants_study, at_most=3),

@@ -16,7 +16,8 @@ NO_FEATURE = "no feature"
 """The column of the grid's null: texts of the same generator without a feature in mind."""
 PAPER_NAMES = {"llama": "LLaMA-3.1-8B-Instruct", "mistral": "Mistral-7B-Instruct", "qwen": "Qwen2-7B-Instruct"}
 KINDS = (BLUE, SKY, INK, PURPLE, ORANGE)
-SHADES = [[0, RED], [0.5, "rgba(128,128,128,0.08)"], [1, GREEN]]
+PALE = "#f2f2f2"
+SHADES = [[0, RED], [0.5, PALE], [1, GREEN]]
 BINS = 50
 
 
@@ -97,11 +98,11 @@ def grid_heat(grid: pd.DataFrame, *, value: str = "auprc", label: str = "AUPRC",
             z=mean,
             text=shown,
             texttemplate="%{text}",
-            textfont={"size": 11, "color": "#222222"},  # every tint of the scale is light enough for it
+            textfont={"size": 11, "color": "#222222"},  # cells are light in dark themes, too
             customdata=np.stack([ahead, n], axis=-1),
             hovertemplate=f"features of %{{x}}, written by %{{y}}, trained: {hover(backbone)}<br>{hover(label)} "
             "%{text}<br>above nothing added in %{customdata[0]} of %{customdata[1]} sets<extra></extra>",
-            colorscale=SHADES if over_none else [[0, "rgba(128,128,128,0.08)"], [1, GREEN]],
+            colorscale=SHADES if over_none else [[0, PALE], [1, GREEN]],
             zmin=-reach if over_none else 0,
             zmax=reach,
             showscale=False,
@@ -143,7 +144,7 @@ def shared_regions(rows: pd.DataFrame, *, way: str, title: str) -> go.Figure:
                 for mean, sd in zip(table[column], table[f"{column}_sd"], strict=True)
             ],
             textangle=-90,
-            textfont={"size": 11, "color": "#222222"},  # every tint of the scale is light enough for it
+            textfont={"size": 11, "color": "#222222"},  # cells are light in dark themes, too
             constraintext="none",
             textposition="outside",
             cliponaxis=False,

@@ -218,7 +218,7 @@ display(
 matches = stored("transfer_matches")
 if matches is not None:
     show(
-        matches.rename(columns=lambda name: name.replace("_", " ")),
+        matches.drop(columns=["texts", "null_99", "matched_99"]).rename(columns=lambda name: name.replace("_", " ")),
         caption="Features of a matched in b, their null, and whether mutual matches mean the same",
         formats=dict.fromkeys(("matched null", "mutual null"), ".1f"),
     )

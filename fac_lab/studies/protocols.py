@@ -25,7 +25,7 @@ VARIANTS: dict[str, Mapping[str, Any]] = {
     "code": {"name": "code"},
 }
 """Switches of `collect.protocol` that can change an activation, each by itself, and all of them."""
-N_ANCHOR, N_SEED, N_HELD_OUT = 500, 750, 40
+N_ANCHOR, N_SEED, N_HELD_OUT = 4000, 6000, 40
 
 
 def protocols_study(lab: Lab, *, n_anchor: int = N_ANCHOR, n_seed: int = N_SEED, held_out_set: int = 0) -> pd.DataFrame:

@@ -41,7 +41,7 @@ cells, manifest = read_result("main_table")
 scale = manifest["profile"]["name"]
 print(
     f"stored: main_table, profile {scale}, {cells.held_out_set.nunique()} held-out sets x {cells.seed.nunique()} "
-    f"training seeds, {manifest['seconds'] / 60:.0f} minutes, {manifest['made'][:10]}"
+    f"training seeds, {manifest['made'][:10]}"
 )
 
 # %% [markdown]
@@ -85,11 +85,10 @@ show(
 
 # %%
 table = wide(means)
+both = {title: table[name] + " (" + table[f"{name}, paper"] + ")" for name, title in TITLES.items()}
 show(
-    table.rename(
-        columns={f"{name}{end}": f"{title}{end}" for name, title in TITLES.items() for end in ("", ", paper")}
-    ),
-    caption="Mean ± standard deviation over seeds, in percent; the paper's beside ours",
+    pd.DataFrame({"method": table.method} | both),
+    caption="Mean ± standard deviation over seeds, in percent; in brackets the paper's",
 )
 
 # %% [markdown]

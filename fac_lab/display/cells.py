@@ -36,8 +36,6 @@ def stored(name: str) -> pd.DataFrame | None:
         facts.append(_counted(frame.held_out_set, "held-out set"))
     if "seed" in frame:
         facts.append(_counted(frame.seed[frame.seed > 0], "training seed"))  # 0: trained on nothing
-    if "seconds" in manifest:
-        facts.append(f"{manifest['seconds']} s")
     print(f"stored: {', '.join([name, *facts])}, {manifest['made'][:10]}")
     if "unfinished" in manifest:
         print(f"not finished: {manifest['unfinished']}")

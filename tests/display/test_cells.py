@@ -25,13 +25,13 @@ def test_tables_and_folds_escape_what_they_are_given(shown):
 
 def test_a_stored_result_says_where_it_comes_from(tmp_path, monkeypatch, capsys):
     frame = pd.DataFrame({"held_out_set": [0, 0, 1], "seed": [0, 42, 43], "auprc": [0.1, 0.2, 0.3]})
-    facts = {"profile": {"name": "mini"}, "seconds": 7, "unfinished": "2 cells of 5"}
+    facts = {"profile": {"name": "mini"}, "unfinished": "2 cells of 5"}
     write_result("tiny", frame, facts, tmp_path)
     write_result("bare", frame[["auprc"]], {}, tmp_path)
     monkeypatch.setattr(cells, "read_result", lambda name: read_result(name, tmp_path))
     assert cells.stored("tiny").equals(frame)
     said = capsys.readouterr().out.splitlines()
-    assert said[0].startswith("stored: tiny, profile mini, 2 held-out sets, 2 training seeds, 7 s, 20")
+    assert said[0].startswith("stored: tiny, profile mini, 2 held-out sets, 2 training seeds, 20")
     assert said[1] == "not finished: 2 cells of 5"
     assert list(cells.stored("bare")) == ["auprc"]
     assert capsys.readouterr().out.startswith("stored: bare, 20")

@@ -8,7 +8,7 @@ from fac_lab.display.main_table import measured
 from fac_lab.display.theme import BLUE, GREEN, INK, ORANGE, PURPLE, styled
 from fac_lab.studies.steering import VALUES
 
-NAMES = {"items": "CAA, 20 items", "persona": "persona in the system's words", "random": "random directions"}
+NAMES = {"items": "CAA", "persona": "persona in the system's words", "random": "random directions"}
 PAINT = {"items": GREEN, "persona": ORANGE, "random": INK}
 
 
@@ -98,7 +98,7 @@ def side_effects(frame: pd.DataFrame) -> go.Figure:
         figure.add_trace(trace, row=1, col=places[behaviour])
     figure.update_xaxes(title="length added, in residual norms")
     figure.update_yaxes(title="loss on other talks (nats per token)", col=1)
-    return styled(figure, "What steering costs elsewhere", height=430)
+    return styled(figure, "What steering costs elsewhere", height=470, **BELOW)
 
 
 def beside_paper(methods: pd.DataFrame) -> pd.DataFrame:

@@ -12,7 +12,8 @@ from fac_lab.studies.stored import read_result
 
 
 def show(frame: pd.DataFrame, caption: str, formats: Mapping[str, str | Callable] | None = None) -> None:
-    """A table under its caption, every cell escaped."""
+    """A table under its caption, every cell escaped; names of columns in words, which may be broken into lines."""
+    frame, formats = frame.rename(columns=_words), {_words(name): how for name, how in (formats or {}).items()}
     # A caption of the table itself would be broken into lines no longer than a narrow table.
     said = f'<figcaption style="padding: 0.4em 0">{escape(caption)}</figcaption>'
     display(HTML(f'<figure style="margin: 0">{said}{to_html(frame, formats=formats)}</figure>'))
@@ -40,6 +41,10 @@ def stored(name: str) -> pd.DataFrame | None:
     if "unfinished" in manifest:
         print(f"not finished: {manifest['unfinished']}")
     return frame
+
+
+def _words(name: object) -> str:
+    return str(name).replace("_", " ")
 
 
 def _counted(column: pd.Series, noun: str) -> str:

@@ -17,6 +17,8 @@ def shown(monkeypatch):
 
 def test_tables_and_folds_escape_what_they_are_given(shown):
     cells.show(pd.DataFrame({"<i>": ["<script>alert(1)</script>"]}), caption="a < b")
+    cells.show(pd.DataFrame({"n_missing": [0.5]}), "", {"n_missing": ".0%"})
+    assert "<th" in shown[1] and "n missing" in shown[1] and "50%" in shown.pop(1)
     cells.fold("x & y", "</pre><script>alert(2)</script>")
     assert "<script>" not in "".join(shown)
     assert "&lt;script&gt;alert(1)" in shown[0] and "a &lt; b" in shown[0]

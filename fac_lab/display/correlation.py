@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from fac_lab.display.tables import paper_table
-from fac_lab.display.theme import BLUE, GREEN, INK, ORANGE, PURPLE, RED, SKY, hover, styled
+from fac_lab.display.theme import BELOW, BLUE, GREEN, INK, ORANGE, PURPLE, RED, SKY, hover, styled
 
 FAMILY = {"FAC": GREEN, "diversity": BLUE, "truth": ORANGE, "covariate": INK}
 COLOURS = (BLUE, ORANGE, GREEN, PURPLE, SKY, RED)
@@ -62,7 +62,7 @@ def scatters(frame: pd.DataFrame, measures: Sequence[str], table: pd.DataFrame, 
         subtitle=f"{len(frame)} data sets; r with its 95 % interval",
         height=440,
         margin_t=130,
-        legend={"yref": "container", "y": 0.01, "yanchor": "bottom"},
+        legend=BELOW,
         margin_b=70,
     )
 
@@ -164,7 +164,7 @@ def thresholds(rows: pd.DataFrame, *, relevant: str = "judge") -> go.Figure:
         height=560,
         margin_t=100,
         margin_b=90,
-        legend={"yref": "container", "y": 0.01, "yanchor": "bottom"},
+        legend=BELOW,
     )
 
 

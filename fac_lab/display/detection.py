@@ -10,7 +10,7 @@ from sklearn.metrics import average_precision_score, precision_recall_curve
 
 from fac_lab.display.synthesis import over_sets
 from fac_lab.display.tables import paper_table
-from fac_lab.display.theme import BLUE, GREEN, INK, ORANGE, RED, SKY, hover, styled
+from fac_lab.display.theme import BELOW, BLUE, GREEN, INK, ORANGE, RED, SKY, hover, styled
 from fac_lab.planning.estimates import adapter_parameters
 from fac_lab.planning.facts import model_facts
 from fac_lab.studies.methods import METHODS
@@ -83,9 +83,8 @@ def methods_figure(runs: pd.DataFrame) -> go.Figure:
     sets, seeds = runs.held_out_set.nunique(), runs.groupby("mode").seed.nunique().to_dict()
     many = ", ".join(f"{count} seed{'s' * (count > 1)} {MODES[mode]}" for mode, count in seeds.items())
     subtitle = f"mean and standard deviation; ours over {sets} held-out sets ({many}), the paper's over 3 seeds"
-    legend = {"yref": "container", "y": 0.01, "yanchor": "bottom"}
     title = "Toxicity detection by what was added"
-    return styled(figure, title, subtitle=subtitle, height=560, legend=legend, margin_t=110, margin_b=100)
+    return styled(figure, title, subtitle=subtitle, height=560, legend=BELOW, margin_t=110, margin_b=100)
 
 
 def paper_sizes() -> pd.DataFrame:
@@ -127,9 +126,8 @@ def scale_figure(rows: pd.DataFrame) -> go.Figure:
     subtitle = (
         f"ours over {rows.held_out_set.nunique()} held-out sets in the mini world; the paper's parameters counted by us"
     )
-    legend = {"yref": "container", "y": 0.01, "yanchor": "bottom"}
     title = "More trainable parameters: AUPRC, and AUPRC per order of them"
-    return styled(figure, title, subtitle=subtitle, height=620, legend=legend, margin_t=110, margin_b=100)
+    return styled(figure, title, subtitle=subtitle, height=620, legend=BELOW, margin_t=110, margin_b=100)
 
 
 def precision_recall(labels: np.ndarray, scores: dict[str, np.ndarray]) -> go.Figure:
@@ -149,9 +147,8 @@ def precision_recall(labels: np.ndarray, scores: dict[str, np.ndarray]) -> go.Fi
     figure.update_xaxes(title="recall: share of the toxic rows that are flagged", range=[0, 1.01])
     figure.update_yaxes(title="precision", range=[0, 1.04])
     subtitle = f"{len(labels):,} test rows; AUPRC is the area under a curve, as a sum of steps"
-    legend = {"yref": "container", "y": 0.01, "yanchor": "bottom"}
     title = "Every threshold at once"
-    return styled(figure, title, subtitle=subtitle, height=460, legend=legend, margin_t=96, margin_b=110)
+    return styled(figure, title, subtitle=subtitle, height=460, legend=BELOW, margin_t=96, margin_b=110)
 
 
 def flagged_figure(labels: np.ndarray, scores: np.ndarray, shares: Sequence[float] = SHARES) -> go.Figure:
@@ -229,5 +226,4 @@ def real_figure(rows: pd.DataFrame) -> go.Figure:
     figure.update_xaxes(title="training rows, toxic + safe", tickvals=list(places.values()), ticktext=list(places))
     figure.update_yaxes(title="AUPRC", range=[0, 1])
     subtitle = f"{int(rows.n_test.iloc[0]):,} test rows of ToxicChat; bars: 95 % over resampled test rows"
-    legend = {"yref": "container", "y": 0.01, "yanchor": "bottom"}
-    return styled(figure, "A detector on real queries", subtitle=subtitle, height=460, legend=legend, margin_b=100)
+    return styled(figure, "A detector on real queries", subtitle=subtitle, height=460, legend=BELOW, margin_b=100)

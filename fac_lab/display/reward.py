@@ -6,7 +6,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from fac_lab.display.tables import mean_sd, paper_table
-from fac_lab.display.theme import BLUE, GREEN, INK, ORANGE, styled
+from fac_lab.display.theme import BELOW, BLUE, GREEN, INK, ORANGE, styled
 
 SECTIONS = {"chat": "Chat", "chat_hard": "Chat Hard", "safety": "Safety", "reasoning": "Reasoning"}
 PRINTED = {"head": "table13_head_only", "lora": "table14_reward_lora"}
@@ -66,7 +66,7 @@ def sections_figure(cells: pd.DataFrame, *, title: str) -> go.Figure:
     figure.add_vline(50, line={"dash": "dash", "color": INK, "width": 1})
     figure.update_xaxes(title="accuracy, %")
     figure.update_yaxes(autorange="reversed")
-    return styled(figure, title, height=470, legend={"orientation": "h", "y": -0.26})
+    return styled(figure, title, height=470, legend=BELOW, margin_b=100)
 
 
 def harm_figure(cells: pd.DataFrame, *, title: str) -> go.Figure:
@@ -85,7 +85,7 @@ def harm_figure(cells: pd.DataFrame, *, title: str) -> go.Figure:
         )
     figure.update_xaxes(title="accuracy on Safety, %")
     figure.update_yaxes(autorange="reversed")
-    return styled(figure, title, height=470, legend={"orientation": "h", "y": -0.26})
+    return styled(figure, title, height=470, legend=BELOW, margin_b=100)
 
 
 def real_figure(runs: pd.DataFrame, *, title: str) -> go.Figure:
@@ -112,4 +112,4 @@ def real_figure(runs: pd.DataFrame, *, title: str) -> go.Figure:
             )
     figure.update_xaxes(title="training pairs", type="log")
     figure.update_yaxes(title="accuracy, %")
-    return styled(figure, title, height=470, legend={"orientation": "h", "y": -0.28})
+    return styled(figure, title, height=470, legend=BELOW, margin_b=100)

@@ -9,7 +9,7 @@ from plotly.subplots import make_subplots
 
 from fac_lab.display.synthesis import over_sets
 from fac_lab.display.tables import paper_table
-from fac_lab.display.theme import BLUE, GREEN, INK, RED, hover, styled
+from fac_lab.display.theme import BELOW, BLUE, GREEN, INK, RED, hover, styled
 from fac_lab.studies.sensitivity import SETTINGS, paper_levels, reach_of, runs_of, said
 
 CHANCE = "rgba(128,128,128,0.35)"
@@ -91,10 +91,9 @@ def tornado(table: pd.DataFrame, *, label: str = "AUPRC") -> go.Figure:
     figure.update_yaxes(categoryorder="array", categoryarray=names[::-1], showgrid=False)
     sets = " or ".join(str(n) for n in sorted(set(table.sets)))
     subtitle = f"number of levels in brackets; {sets} held-out sets, seeds averaged; dotted: ± SD over training seeds"
-    legend = {"yref": "container", "y": 0.01, "yanchor": "bottom"}
     height = 190 + ROW_HEIGHT * len(table)
     title = f"How far each setting moves {label}"
-    return styled(figure, title, subtitle=subtitle, height=height, legend=legend, margin_t=90, margin_b=100)
+    return styled(figure, title, subtitle=subtitle, height=height, legend=BELOW, margin_t=90, margin_b=100)
 
 
 def thresholds(rows: pd.DataFrame) -> go.Figure:
@@ -247,5 +246,4 @@ def _line(figure: go.Figure, table: pd.DataFrame, x: str, value: str, name: str,
 def _finished(figure: go.Figure, title: str, table: pd.DataFrame, *, height: int = 420) -> go.Figure:
     figure.update_xaxes(zeroline=False)
     subtitle = f"mean and standard deviation over {int(table.sets.max())} held-out sets, seeds averaged"
-    legend = {"yref": "container", "y": 0.01, "yanchor": "bottom"}
-    return styled(figure, title, subtitle=subtitle, height=height, legend=legend, margin_t=110, margin_b=90)
+    return styled(figure, title, subtitle=subtitle, height=height, legend=BELOW, margin_t=110, margin_b=90)

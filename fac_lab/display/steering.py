@@ -5,7 +5,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from fac_lab.display.main_table import measured
-from fac_lab.display.theme import BLUE, GREEN, INK, ORANGE, PURPLE, styled
+from fac_lab.display.theme import BELOW, BLUE, GREEN, INK, ORANGE, PURPLE, styled
 from fac_lab.studies.steering import VALUES
 
 NAMES = {"items": "CAA", "persona": "persona in the system's words", "random": "random directions"}
@@ -21,10 +21,6 @@ def _panels(frame: pd.DataFrame, **options) -> tuple[go.Figure, dict[str, int]]:
     behaviours = list(dict.fromkeys(frame.behaviour))
     figure = make_subplots(cols=len(behaviours), subplot_titles=[_name(b) for b in behaviours], **options)
     return figure, {behaviour: place + 1 for place, behaviour in enumerate(behaviours)}
-
-
-BELOW = {"legend": {"y": -0.24, "yanchor": "top"}, "margin_b": 90}
-"""A legend under the panels, whose titles stand where it is otherwise."""
 
 
 def curves(frame: pd.DataFrame, *, value: str = "robust", within: float = 1.0) -> go.Figure:
@@ -50,7 +46,7 @@ def curves(frame: pd.DataFrame, *, value: str = "robust", within: float = 1.0) -
     figure.update_xaxes(title="multiplier")
     figure.update_yaxes(range=[-4, 104])
     figure.update_yaxes(title=f"{value} accuracy (%)", col=1)
-    return styled(figure, "How far a vector moves the choice", height=450, **BELOW)
+    return styled(figure, "How far a vector moves the choice", height=450, legend=BELOW, margin_b=100)
 
 
 def standard_and_robust(frame: pd.DataFrame) -> go.Figure:
@@ -77,7 +73,9 @@ def standard_and_robust(frame: pd.DataFrame) -> go.Figure:
     figure.update_yaxes(range=[0, 104])
     figure.update_yaxes(title="accuracy (%)", col=1)
     figure.update_xaxes(title="vector and multiplier")
-    return styled(figure, "How much of standard accuracy is robust", barmode="group", height=470, **BELOW)
+    return styled(
+        figure, "How much of standard accuracy is robust", barmode="group", height=470, legend=BELOW, margin_b=100
+    )
 
 
 def side_effects(frame: pd.DataFrame) -> go.Figure:
@@ -98,7 +96,7 @@ def side_effects(frame: pd.DataFrame) -> go.Figure:
         figure.add_trace(trace, row=1, col=places[behaviour])
     figure.update_xaxes(title="length added, in residual norms")
     figure.update_yaxes(title="loss on other talks (nats per token)", col=1)
-    return styled(figure, "What steering costs elsewhere", height=470, **BELOW)
+    return styled(figure, "What steering costs elsewhere", height=470, legend=BELOW, margin_b=100)
 
 
 def beside_paper(methods: pd.DataFrame) -> pd.DataFrame:

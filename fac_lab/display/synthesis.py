@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from fac_lab.display.tables import paper_table
-from fac_lab.display.theme import BLUE, GREEN, INK, ORANGE, PURPLE, RED, SKY, hover, styled
+from fac_lab.display.theme import BELOW, BLUE, GREEN, INK, ORANGE, PURPLE, RED, SKY, hover, styled
 
 WAYS = {"one step": BLUE, "two steps": GREEN, "step 2 of two": SKY, "plain": INK}
 """Ways of writing and their colours."""
@@ -139,5 +139,4 @@ def _add(
 def _finished(figure: go.Figure, title: str, sets: int, *, height: int = 420) -> go.Figure:
     figure.update_xaxes(zeroline=False)
     subtitle = f"mean and standard deviation over {sets} held-out sets, seeds averaged"
-    legend = {"yref": "container", "y": 0.01, "yanchor": "bottom"}
-    return styled(figure, title, subtitle=subtitle, height=height, legend=legend, margin_t=110, margin_b=90)
+    return styled(figure, title, subtitle=subtitle, height=height, legend=BELOW, margin_t=110, margin_b=90)

@@ -27,6 +27,8 @@ ROLES = {
 """Data sets, kinds of features and arms keep their colour in every figure."""
 HOVER_WIDTH = 60
 HEIGHT = 400
+BELOW = {"yref": "container", "y": 0.01, "yanchor": "bottom"}
+"""A legend at the foot of a figure, under the axis' title; wants a bottom margin of some 90 pixels."""
 
 _AXIS = {"gridcolor": GRID, "zerolinecolor": GRID, "linecolor": GRID, "automargin": True}
 pio.templates["fac_lab"] = go.layout.Template(

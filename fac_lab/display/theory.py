@@ -176,7 +176,7 @@ def moves(rows: pd.DataFrame, *, x: str = "bound", y: str = "error") -> go.Figur
     figure.update_xaxes(title="bound: 2 TV + sampling term")
     figure.update_yaxes(title="error: R − R̂_gen")
     subtitle = "Larger points: more has been filled. Below the dotted line the bound holds"
-    return styled(figure, "Does the bound move as the error does?", subtitle=subtitle, height=460)
+    return styled(figure, "Does the bound move as the error does?", subtitle=subtitle, height=480, margin_t=110)
 
 
 def rank_correlations(rows: pd.DataFrame, terms: Sequence[str], *, outcomes: Sequence[str]) -> pd.DataFrame:

@@ -7,8 +7,10 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from fac_lab.display import main_figures
 from fac_lab.display import main_table as shown
 from fac_lab.display.tables import paper_table
+from fac_lab.display.theme import GREEN, INK, RED
 from fac_lab.errors import DataError
 
 METHODS = paper_table("table01_main").method.tolist()
@@ -97,3 +99,24 @@ def test_the_wide_table_has_a_row_per_method_and_the_papers_number_beside_ours()
     assert frame["tox_auprc"].iloc[0] == "0.5 ± 0.7" and frame["tox_auprc, paper"].iloc[0] == "39.0 ± 2.7"
     alone = shown.wide(shown.measured(cells(lambda *_: 2, seeds=1)))
     assert alone["tox_auprc"].iloc[0] == "2.0"
+
+
+def test_figures_mark_our_method_and_what_stands():
+    means = pd.DataFrame(
+        {
+            "measure": ["tox_auprc"] * 2 + ["if_wr"] * 2,
+            "method": ["FAC Synthesis", "<b>Magpie</b>"] * 2,
+            "mean": [60.0, 50.0, 40.0, 41.0],
+            "sd_seeds": [1.0, np.nan, 2.0, 3.0],
+            "paper": [62.0, 44.0, 21.0, 9.0],
+            "paper_sd": [4.0, 4.0, np.nan, 1.0],
+        }
+    )
+    figure = main_figures.beside_paper(means)
+    assert [list(trace.x) for trace in figure.data] == [[62, 44], [21, 9]]
+    assert [list(trace.marker.color) for trace in figure.data] == [[GREEN, INK]] * 2
+    assert list(figure.data[0].error_y.array) == [1, 0] and "<b>" not in figure.data[0].hovertext[1]
+    tests = means.assign(low=means["mean"] - 2, high=means["mean"] + 3, differs=[False, True] * 2, p_holm=0.5)
+    figure = main_figures.differences(tests)
+    assert [list(trace.marker.color) for trace in figure.data] == [[RED, INK]] * 2, "the first method on top"
+    assert list(figure.data[0].error_x.array) == [3, 3] and list(figure.data[0].error_x.arrayminus) == [2, 2]

@@ -458,8 +458,8 @@ if sizes is not None:
 #     pip install "lm_eval[hf]"
 #     lm_eval run --model hf --model_args pretrained=FOLDER --tasks gsm8k --apply_chat_template
 #
-# ✎ *GSM8K has 1,319 test problems. How many of them is a gain of 0.75 points? How many answers may have changed at all if
-# that is to be more than luck?*
+# ✎ *GSM8K has 1,319 test problems. How many of them is a gain of 0.75 points? How many answers may have changed at all
+# if that is to be more than luck?*
 
 # %%
 reasoning = paper_table("table15_reasoning").set_index("benchmark")

@@ -5,7 +5,7 @@ READY := $(VENV)/.installed
 TORCH_CPU := https://download.pytorch.org/whl/cpu
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all lab mini notebooks bench check clean
+.PHONY: help install demo test test-all types coverage lab mini notebooks bench check clean
 
 help:
 	@echo "make demo       the whole method once, offline, in minutes; writes runs/demo/report.html"
@@ -13,6 +13,8 @@ help:
 	@echo "make check      is everything there that fac-lab needs?"
 	@echo "make test       the tests, in the smoke profile"
 	@echo "make test-all   the tests, slow ones included"
+	@echo "make types      the type checker, over what notebooks and people's own code call"
+	@echo "make coverage   the lines that the quick tests of its core run; at least 90 % of each part"
 	@echo "make notebooks  run every notebook and write its outputs"
 	@echo "make mini       rebuild the embedded world in data/mini"
 	@echo "make bench      measure the speed of everything; a quarter of an hour"
@@ -28,6 +30,18 @@ test: $(READY)
 
 test-all: $(READY)
 	FAC_LAB_PROFILE=smoke HF_HUB_OFFLINE=1 $(PYTHON) -m pytest -q -n 2 tests
+
+types: $(READY)
+	$(PYTHON) -m pyright --pythonpath $(PYTHON)
+
+# Each part by itself, because a large one would hide a small one.
+coverage: $(READY)
+	FAC_LAB_PROFILE=smoke HF_HUB_OFFLINE=1 $(PYTHON) -m pytest -q -n 2 -m "not slow" --cov=fac_lab --cov-report= \
+	    tests/features tests/test_coverage.py tests/synthesis tests/chat tests/faults
+	@for part in fac_lab/features fac_lab/coverage.py fac_lab/synthesis fac_lab/chat; do \
+	    echo "$$part"; \
+	    $(PYTHON) -m coverage report --include="$$part,$$part/*" --skip-covered --fail-under=90 || exit 1; \
+	done
 
 lab: $(READY)
 	FAC_LAB_PROFILE=mini $(VENV)/bin/jupyter lab notebooks

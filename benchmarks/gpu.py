@@ -23,7 +23,8 @@ from fac_lab import world
 from fac_lab.collect_protocol import CollectProtocol
 from fac_lab.corpora import Corpus, Row
 from fac_lab.features import fused
-from fac_lab.features.collect import batches, collect
+from fac_lab.features.batches import batches
+from fac_lab.features.collect import collect
 from fac_lab.features.encoder import Encoder
 from fac_lab.features.plain_sae import PlainSae
 from fac_lab.features.subject import Subject, pooled_mask

@@ -12,7 +12,8 @@ import torch
 
 from benchmarks.settings import Setting
 from fac_lab.corpora import Corpus
-from fac_lab.features.collect import batches, collect
+from fac_lab.features.batches import batches
+from fac_lab.features.collect import collect
 from fac_lab.features.subject import pooled_mask
 
 FLOOR_TOKENS = 256

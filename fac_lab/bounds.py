@@ -10,10 +10,14 @@ from typing import NamedTuple
 import numpy as np
 
 from fac_lab.errors import SettingsError
+from fac_lab.shapes import Float
 
 _ROUNDING = 1e-6
 VACUOUS = 1.0
 """From here on, a bound on a risk under the 0/1 loss says nothing."""
+
+
+Distribution = Float[np.ndarray, " n_outcomes"]
 
 
 class Surrogate(NamedTuple):
@@ -38,13 +42,13 @@ class UniformKl(NamedTuple):
         return self.missing + self.covered
 
 
-def total_variation(p: np.ndarray, q: np.ndarray) -> float:
+def total_variation(p: Distribution, q: Distribution) -> float:
     """`sum |p - q| / 2`, in [0, 1]: the largest difference of the probabilities that p and q give one event."""
     p, q = _distributions(p, q)
     return float(np.abs(p - q).sum() / 2)
 
 
-def kl(p: np.ndarray, q: np.ndarray) -> float:
+def kl(p: Distribution, q: Distribution) -> float:
     """`sum p log(p / q)` in nats; 0 log 0 is 0, and infinite where q is 0 and p is not."""
     p, q = _distributions(p, q)
     there = p > 0
@@ -53,13 +57,13 @@ def kl(p: np.ndarray, q: np.ndarray) -> float:
     return max(0.0, float((p[there] * np.log(p[there] / q[there])).sum()))
 
 
-def smoothed(q: np.ndarray, eps: float) -> np.ndarray:
+def smoothed(q: Distribution, eps: float) -> Distribution:
     """`(1 - eps) q + eps / n_outcomes`: no outcome is impossible; eps in (0, 1)."""
     q = np.asarray(q, float)
     return (1 - _smoothing(eps)) * q + eps / len(q)
 
 
-def entropy(p: np.ndarray) -> float:
+def entropy(p: Distribution) -> float:
     """`-sum p log p` in nats."""
     (p,) = _distributions(p)
     return float(-(p[p > 0] * np.log(p[p > 0])).sum())
@@ -151,7 +155,7 @@ def _smoothing(eps: float) -> float:
     return eps
 
 
-def _distributions(*given: np.ndarray) -> list[np.ndarray]:
+def _distributions(*given: Distribution) -> list[Distribution]:
     arrays = [np.asarray(array, float) for array in given]
     if len({array.shape for array in arrays}) > 1 or arrays[0].ndim != 1:
         raise SettingsError(f"distributions over different outcomes: shapes {[array.shape for array in arrays]}")

@@ -74,8 +74,18 @@ class CollectProtocol:
                     f"collect.protocol.{switch} is {getattr(self, switch)!r}; "
                     f"choose one of {', '.join(map(repr, choices))}"
                 )
-        if self.prefix_tokens < 0:
+        if self.dropped < 0:
             raise SettingsError(f"collect.protocol.prefix_tokens is {self.prefix_tokens}; it has to be at least 0")
+
+    @property
+    def selects(self) -> bool:
+        """`top_k`, which is null no more once the name has filled it in."""
+        return bool(self.top_k)
+
+    @property
+    def dropped(self) -> int:
+        """`prefix_tokens`, likewise."""
+        return self.prefix_tokens or 0
 
     @property
     def deviations(self) -> dict[str, tuple[Any, Any]]:

@@ -147,7 +147,8 @@ def open_corpus(settings: CorpusSettings, role: str, *, data_dir: str | Path | N
     if settings.source == "mini":
         left_out = set(world.hold_out(settings.held_out, seed=settings.held_out_seed))
         among = [concept for concept in world.concepts() if concept not in left_out]
-        drawn = world.queries(settings.n, seed=settings.seed, among=among)
+        # Never null here: see CorpusSettings.
+        drawn = world.queries(settings.n or 0, seed=settings.seed, among=among)
         return Corpus.from_rows(
             role,
             (

@@ -20,6 +20,7 @@ from fac_lab.errors import SettingsError
 from fac_lab.features.archive import read_json, read_npz, reading, write_json, write_npz
 from fac_lab.features.stats import FeatureStats, require_alike, snap
 from fac_lab.settings import CoverageRule
+from fac_lab.shapes import Bool, Float, Int, Shaped
 from fac_lab.support import expected_missing, minimum_support
 
 if TYPE_CHECKING:
@@ -36,17 +37,17 @@ class Coverage:
 
     rule: CoverageRule
     """The rule as it was asked for."""
-    delta: float | np.ndarray
+    delta: float | Float[np.ndarray, " d_sae"]
     """The threshold it came to, snapped to an edge: one, or `[d_sae]`."""
     m: int
     """Samples that a feature needs in the anchor."""
-    relevant: np.ndarray
+    relevant: Bool[np.ndarray, " d_sae"]
     """Whether the task is concerned, bool `[d_sae]`."""
-    anchor_count: np.ndarray
+    anchor_count: Int[np.ndarray, " d_sae"]
     """Anchor samples above the threshold, int64 `[d_sae]`."""
-    seed_count: np.ndarray
+    seed_count: Int[np.ndarray, " d_sae"]
     """Seed samples above the threshold, int64 `[d_sae]`."""
-    anchor_mean: np.ndarray
+    anchor_mean: Float[np.ndarray, " d_sae"]
     """Mean positive pooled activation in the anchor, float64 `[d_sae]`."""
     n_anchor: int
     """Samples in the anchor."""
@@ -58,22 +59,22 @@ class Coverage:
     """Origin of the seed's statistics."""
 
     @property
-    def anchor_support(self) -> np.ndarray:
+    def anchor_support(self) -> Bool[np.ndarray, " d_sae"]:
         """F(anchor): relevant and in at least m anchor samples, bool `[d_sae]`."""
         return self.relevant & (self.anchor_count >= self.m)
 
     @property
-    def seed_support(self) -> np.ndarray:
+    def seed_support(self) -> Bool[np.ndarray, " d_sae"]:
         """F(seed): relevant and in at least one seed sample, bool `[d_sae]`."""
         return self.relevant & (self.seed_count > 0)
 
     @property
-    def covered(self) -> np.ndarray:
+    def covered(self) -> Bool[np.ndarray, " d_sae"]:
         """In both supports, bool `[d_sae]`."""
         return self.anchor_support & self.seed_support
 
     @property
-    def missing(self) -> np.ndarray:
+    def missing(self) -> Int[np.ndarray, " n_missing"]:
         """F_miss: indices of features in the anchor's support and not in the seed's, int64.
 
         Most frequent in the anchor first, then by index.
@@ -99,9 +100,9 @@ class Coverage:
 
     def save(self, folder: str | Path) -> None:
         """Write `coverage.json`, which reads itself, and the arrays beside it."""
-        per_feature = isinstance(self.delta, np.ndarray)
+        per_feature = {"delta": self.delta} if isinstance(self.delta, np.ndarray) else {}
         arrays = {name: getattr(self, name) for name in _ARRAYS}
-        write_npz(Path(folder) / "coverage.npz", **arrays, **({"delta": self.delta} if per_feature else {}))
+        write_npz(Path(folder) / "coverage.npz", **arrays, **per_feature)
         facts = {
             "format": FORMAT,
             "fac": _or_none(self.fac),
@@ -136,7 +137,12 @@ class Coverage:
             return cls(rule=CoverageRule(**facts["rule"]), delta=delta, **arrays, **plain)
 
 
-def cover(anchor: FeatureStats, seed: FeatureStats, rule: CoverageRule, relevant: np.ndarray | None = None) -> Coverage:
+def cover(
+    anchor: FeatureStats,
+    seed: FeatureStats,
+    rule: CoverageRule,
+    relevant: Shaped[np.ndarray, "..."] | None = None,
+) -> Coverage:
     """Coverage of the anchor's features by the seed.
 
     The threshold and the support m come from the rule (see `threshold` and `support.minimum_support`). `relevant` is
@@ -150,14 +156,14 @@ def cover(anchor: FeatureStats, seed: FeatureStats, rule: CoverageRule, relevant
             f"of shape {relevant.shape}"
         )
     delta = threshold(anchor, rule)
-    counts = anchor.counts(delta), seed.counts(delta)
+    anchor_count, seed_count = anchor.counts(delta), seed.counts(delta)
     return Coverage(
         rule=rule,
         delta=delta,
-        m=minimum_support(rule, *(count[relevant] for count in counts), anchor.n_samples, seed.n_samples),
+        m=minimum_support(rule, anchor_count[relevant], seed_count[relevant], anchor.n_samples, seed.n_samples),
         relevant=relevant,
-        anchor_count=counts[0],
-        seed_count=counts[1],
+        anchor_count=anchor_count,
+        seed_count=seed_count,
         anchor_mean=anchor.mean_activation(),
         n_anchor=anchor.n_samples,
         n_seed=seed.n_samples,
@@ -166,7 +172,7 @@ def cover(anchor: FeatureStats, seed: FeatureStats, rule: CoverageRule, relevant
     )
 
 
-def threshold(anchor: FeatureStats, rule: CoverageRule) -> float | np.ndarray:
+def threshold(anchor: FeatureStats, rule: CoverageRule) -> float | Float[np.ndarray, " d_sae"]:
     """The delta that a rule means for this anchor, snapped to an edge: one, or `[d_sae]`."""
     if rule.kind == "absolute":
         return snap(rule.delta)
@@ -175,7 +181,7 @@ def threshold(anchor: FeatureStats, rule: CoverageRule) -> float | np.ndarray:
     return anchor.feature_quantiles(rule.quantile)
 
 
-def gap_coverage(missing: np.ndarray, counts: np.ndarray) -> float:
+def gap_coverage(missing: Int[np.ndarray, " n_missing"], counts: Shaped[np.ndarray, " d_sae"]) -> float:
     """Share of the missing features (indices) that a data set activates; NaN where none is missing.
 
     `counts [d_sae]` are that data set's samples above the threshold of the coverage: `stats.counts(delta)`.
@@ -201,7 +207,7 @@ def sweep(
     deltas: Sequence[float] = PAPER_DELTAS,
     m: int = 1,
     *,
-    relevant: np.ndarray | None = None,
+    relevant: Bool[np.ndarray, " d_sae"] | None = None,
 ) -> "pd.DataFrame":
     """Coverage at several absolute thresholds, one row each.
 
@@ -231,9 +237,9 @@ def sweep(
 class CoverageDiff(NamedTuple):
     """What changed from one coverage to another; the way back has the roles swapped."""
 
-    gained: np.ndarray
+    gained: Int[np.ndarray, " n_gained"]
     """Features covered in the second only, ascending."""
-    lost: np.ndarray
+    lost: Int[np.ndarray, " n_lost"]
     """Features covered in the first only, ascending."""
     changed: dict[str, tuple[Any, Any]]
     """What was set differently, by name: (first, second)."""

@@ -13,16 +13,17 @@ from scipy.special import gammaln
 
 from fac_lab.errors import SettingsError
 from fac_lab.settings import CoverageRule
+from fac_lab.shapes import Float, Int, Shaped
 
 
 def minimum_support(
     rule: CoverageRule,
-    anchor_count: np.ndarray,
-    seed_count: np.ndarray,
+    anchor_count: Int[np.ndarray, " n_features"],
+    seed_count: Int[np.ndarray, " n_features"],
     n_anchor: int,
     n_seed: int,
     *,
-    chance: np.ndarray | None = None,
+    chance: Float[np.ndarray, " n_features"] | None = None,
 ) -> int:
     """The m of a rule: its own `support`, else by `alpha` for each feature, lowered by `fdr` where that is given.
 
@@ -61,7 +62,13 @@ def alpha_support(alpha: float, n_anchor: int, n_seed: int) -> int:
     return max(1, math.ceil(math.log(1 / alpha) * n_anchor / n_seed))
 
 
-def expected_missing(anchor_count: np.ndarray, seed_count: np.ndarray, n_anchor: int, n_seed: int, m: int) -> float:
+def expected_missing(
+    anchor_count: Int[np.ndarray, " n_features"],
+    seed_count: Int[np.ndarray, " n_features"],
+    n_anchor: int,
+    n_seed: int,
+    m: int,
+) -> float:
     """How many features would be missing at support m if anchor and seed were dealt anew from their union.
 
     The sum over the features of at least m samples in all of the chance that every one of those falls into the
@@ -72,7 +79,7 @@ def expected_missing(anchor_count: np.ndarray, seed_count: np.ndarray, n_anchor:
     return float(missing_chance(total[total >= m], n_anchor, n_seed).sum())
 
 
-def missing_chance(total: np.ndarray, n_anchor: int, n_seed: int) -> np.ndarray:
+def missing_chance(total: Shaped[np.ndarray, "*shape"], n_anchor: int, n_seed: int) -> Float[np.ndarray, "*shape"]:
     """The chance that all `total` samples of a feature fall into the anchor, float64 of the shape of `total`.
 
     0 where they are more than the anchor holds.
@@ -85,6 +92,6 @@ def missing_chance(total: np.ndarray, n_anchor: int, n_seed: int) -> np.ndarray:
     return np.where(total <= n_anchor, np.exp(log_chance), 0.0)
 
 
-def _from_above(numbers: np.ndarray) -> np.ndarray:
+def _from_above(numbers: Shaped[np.ndarray, " n"]) -> Shaped[np.ndarray, " n"]:
     """Sum of the entries from each place to the end."""
     return numbers[::-1].cumsum()[::-1]

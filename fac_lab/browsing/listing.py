@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from fac_lab.browsing.dial import Dial
-from fac_lab.browsing.table import Filters
+from fac_lab.browsing.filters import Filters
 from fac_lab.errors import SettingsError
 
 PAGE_ROWS = 50

@@ -5,7 +5,8 @@
 
 Nothing here knows of widgets. Answers that need only statistics come at once; those that need the model are `Part`s,
 which hold a value or the reason why there is none, and load the model when first asked (see `model.loaded`). Threshold
-and scope are kept by `Dial`, filters, order and selection by `Listing`; the session adds features, acting and people.
+and scope are kept by `Dial`, filters and order by `Listing`, what people change by `Changes`, what leaves the browser
+by `Selection`; the session adds the data, single features and the model.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,23 +18,21 @@ import pandas as pd
 
 from fac_lab.annotation.scores import SCORE_COLUMNS
 from fac_lab.browsing.compare import Comparison, Side, compare
-from fac_lab.browsing.edits import Edit, Journal, Overlay
-from fac_lab.browsing.export import Exported, export
+from fac_lab.browsing.edits import Journal
 from fac_lab.browsing.histograms import histogram
-from fac_lab.browsing.listing import Listing
 from fac_lab.browsing.model import Model, Trial, Written
 from fac_lab.browsing.neuronpedia import ImportedLabels, read_labels
 from fac_lab.browsing.parts import Part, part
 from fac_lab.browsing.samples import SampleView
-from fac_lab.browsing.table import COLUMNS, FeatureTable, truth_columns
+from fac_lab.browsing.selection import Selection
+from fac_lab.browsing.table import FeatureTable, truth_columns
 from fac_lab.browsing.threshold import STATUSES, LiveThreshold
-from fac_lab.browsing.view import FeatureView, Said
+from fac_lab.browsing.view import FeatureView
 from fac_lab.browsing.written import WrittenSamples
 from fac_lab.coverage import threshold
 from fac_lab.digests import digest
-from fac_lab.errors import DataError, SettingsError
+from fac_lab.errors import DataError
 from fac_lab.features.stats import FeatureStats
-from fac_lab.profile import as_dict
 from fac_lab.settings import CoverageRule
 
 if TYPE_CHECKING:
@@ -45,7 +44,7 @@ if TYPE_CHECKING:
 JOURNAL = "edits.jsonl"
 
 
-class BrowserSession(Listing):
+class BrowserSession(Selection):
     """The browser's model; `open` makes one from a lab, the constructor from statistics alone.
 
     `labels` are as `Lab.annotate` gives them, with the columns of `annotation.scores.with_scores` where they were
@@ -72,16 +71,12 @@ class BrowserSession(Listing):
         name: str = "",
     ) -> None:
         truth = truth_columns(anchor, threshold(anchor, rule), concepts, domains or {})
-        super().__init__(anchor, seed, rule, FeatureTable.from_stats(anchor, seed, labels=labels, **truth), null)
+        table = FeatureTable.from_stats(anchor, seed, labels=labels, **truth)
+        super().__init__(anchor, seed, rule, table, null, WrittenSamples(synthetic))
         self.labels = labels
-        self.written = WrittenSamples(synthetic)
         self.model = Model(lab, anchor.made_by.get("sae", ""), anchor.d_sae)
         self.corpora = dict(corpora or {})
         self.name = name or " / ".join(anchor.made_by.get("corpora", {}).values()) or "anchor and seed"
-        self.imported: ImportedLabels | None = None
-        self.overlay = Overlay({}, {}, {})
-        """People's changes in force."""
-        self.journal: Journal | None = None
         self._texts: dict[str, dict[str, str]] = {}
         if out is not None:
             sae_name = lab.profile.sae.path if lab is not None else self.name
@@ -199,56 +194,12 @@ class BrowserSession(Listing):
             self.written.add(made.value.samples)
         return made
 
-    def samples(self, feature: int | None = None) -> pd.DataFrame | None:
-        """The samples written, for one feature or (None) for all, with `decision`, `decided_by`, `decided_at`."""
-        return self.written.decided(self.overlay, feature)
-
-    def accepted(self) -> list[str]:
-        """Texts of the samples that count: kept ones that nobody rejected, and others that somebody accepted."""
-        return self.written.accepted(self.overlay)
-
     def load_synthetic(self) -> Part[FeatureStats]:
         """Measure the accepted samples, so that `feature` shows them beside anchor and seed."""
         texts = self.accepted()
         if not texts:
             return Part.absent("no samples were written, or all were rejected")
         return part(lambda: self._once("synthetic", tuple(texts), lambda: self.model.stats_of(texts)))
-
-    # What people change.
-
-    def edit_summary(self, feature: int, summary: str, *, by: str) -> Edit:
-        """Put one's own words for a feature over the machine's."""
-        machine = self.table.machine_summary[self.checked(feature)]
-        return self._change("edit_summary", feature, summary, by=by, machine=machine)
-
-    def override_verdict(self, feature: int, verdict: str, *, by: str) -> Edit:
-        """Put one's own verdict over the machine's; what is relevant, and so coverage, follows."""
-        machine = self.table.machine_verdict[self.checked(feature)]
-        return self._change("override_verdict", feature, verdict, by=by, machine=machine)
-
-    def decide_sample(self, feature: int, text: str, decision: str, *, by: str) -> Edit:
-        """Accept or reject ("accept", "reject") a sample; SettingsError for one that was not written."""
-        if not self.written.has(feature, text):
-            raise SettingsError(f"no such sample was written for feature {feature}")
-        machine = "kept" if self.written.kept(feature, text) else "not kept"
-        return self._change("decide_sample", feature, text, decision, by=by, machine=machine)
-
-    def undo(self, *, by: str, entry: str | None = None) -> Edit | None:
-        """Take back one's own last change, or any (by its id); None where there is none."""
-        return self._change("undo", entry, by=by)
-
-    def redo(self, *, by: str) -> Edit | None:
-        """Bring back what one's last undo took; None where there is none, or something was changed since."""
-        return self._change("redo", by=by)
-
-    def refresh(self) -> bool:
-        """Take in what others saved meanwhile; whether anything that is shown changed."""
-        overlay = self.journal.overlay() if self.journal else self.overlay
-        if overlay == self.overlay:
-            return False
-        self.overlay = overlay
-        self._apply()
-        return True
 
     def import_labels(self, path: str | Path) -> ImportedLabels:
         """Show the explanations of a Neuronpedia file where neither the machine nor a person said anything.
@@ -257,50 +208,9 @@ class BrowserSession(Listing):
         (see `neuronpedia.read_labels`).
         """
         known = self.model.lab.sae.cfg.metadata.neuronpedia_id if self.model.loaded else None
-        self.imported = read_labels(path, d_sae=self.table.d_sae, source=known)
-        self._apply()
-        return self.imported
+        return self._lay_under(read_labels(path, d_sae=self.table.d_sae, source=known))
 
-    # Out of the browser, and beside another.
-
-    def records(self, features: Sequence[int] | np.ndarray | None = None) -> list[dict[str, Any]]:
-        """Plain values of some features (those of the list if None): the table's columns, who said what, the spans."""
-        features = self.features if features is None else np.array([self.checked(i) for i in features], np.int64)
-        columns = {name: self.table.column(name, self.cut)[features].tolist() for name in COLUMNS}
-        spans: dict[int, list[dict[str, Any]]] = {}
-        # Asked for together: one feature after the other, a whole dictionary takes several times as long.
-        table = self.anchor.top.table(np.unique(features))
-        rows = zip(table.feature.tolist(), table.text, table.value.tolist(), table.peak.tolist(), strict=True)
-        for i, text, value, peak in rows:
-            spans.setdefault(i, []).append({"text": text, "value": value, "peak": peak})
-        records = []
-        for place, i in enumerate(features.tolist()):
-            record = {name: values[place] for name, values in columns.items()}
-            for kind in ("summary", "verdict"):
-                said = self._said(kind, i)
-                record |= {f"{kind}_by": str(said), f"machine_{kind}": said.machine}
-            records.append({**record, "spans": spans.get(i, [])})
-        return records
-
-    def manifest(self) -> dict[str, Any]:
-        """Rule, threshold, data and filters: what a selection was made by."""
-        numbers, cut = self.numbers(), self.cut
-        filters = {name: value for name, value in vars(self.filters).items() if value is not None and value != ""}
-        return {
-            **numbers._asdict(),
-            "rule": as_dict(cut.rule),
-            "data": self.name,
-            "anchor": {"samples": cut.n_anchor, **self.anchor.made_by},
-            "seed": {"samples": cut.n_seed, **self.seed.made_by},
-            "filters": filters,
-            "sorted_by": {"column": self.sort_by, "descending": self.descending},
-        }
-
-    def export(
-        self, folder: str | Path, name: str = "selection", features: Sequence[int] | np.ndarray | None = None
-    ) -> Exported:
-        """Write some features (those of the list if None) as NAME.csv and NAME.jsonl with a manifest."""
-        return export(self.records(features), self.manifest(), folder, name)
+    # Beside another.
 
     def sample_view(self) -> Part[SampleView]:
         """The seed's rows: what each covers alone, and which are redundant.
@@ -330,17 +240,6 @@ class BrowserSession(Listing):
 
     # Inside.
 
-    def _said(self, kind: str, feature: int) -> Said:
-        changes = self.overlay.summaries if kind == "summary" else self.overlay.verdicts
-        label = self.imported.labels.get(feature) if self.imported and kind == "summary" else None
-        return Said(
-            shown=getattr(self.table, kind)[feature],
-            machine=getattr(self.table, f"machine_{kind}")[feature],
-            imported=label.summary if label else None,
-            imported_by=", ".join(filter(None, (self.imported.source, label.by))) if label else None,
-            edit=changes.get(feature),
-        )
-
     def _absent(self, feature: int, spans: dict[str, list]) -> dict[str, str]:
         """Why parts of a feature are not there, by part."""
         table, absent = self.table, {}
@@ -358,17 +257,6 @@ class BrowserSession(Listing):
         if not spans["anchor"]:
             absent["spans"] = "no anchor sample activates it, or no spans were kept"
         return absent
-
-    def _change(self, action: str, *arguments: Any, **more: Any) -> Any:
-        if self.journal is None:
-            raise SettingsError("changes cannot be kept: the browser was opened without a folder for them (`out`)")
-        edit = getattr(self.journal, action)(*arguments, **more)
-        self.refresh()
-        return edit
-
-    def _apply(self) -> None:
-        imported = {i: label.summary for i, label in self.imported.labels.items()} if self.imported else None
-        self.table.apply(self.overlay, imported)
 
     def _measured(self) -> dict[str, FeatureStats]:
         """Statistics by data set; of the synthetic one where the accepted samples were measured."""

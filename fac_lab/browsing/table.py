@@ -6,13 +6,13 @@ with a `Cut`. So a slider step costs one new mask, not a new table.
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fac_lab.annotation.scores import SCORE_COLUMNS
 from fac_lab.annotation.styles import VERDICTS
+from fac_lab.browsing.filters import NO_DOMAIN, UNJUDGED, Filters, all_of, any_of, codes_of, within
 from fac_lab.browsing.threshold import STATUSES, Cut
 from fac_lab.errors import SettingsError
 from fac_lab.features.stats import FeatureStats
@@ -22,48 +22,12 @@ if TYPE_CHECKING:
 
     from fac_lab.browsing.edits import Overlay
 
-UNJUDGED = "unjudged"
-"""Stands for "no verdict" among the options of the verdict filter."""
-NO_DOMAIN = "unknown"
-"""Stands for "no domain" among the options of the domain filter."""
 COLUMNS = (
     *("feature", "status", "relevant", "verdict", "summary", "reason", *SCORE_COLUMNS),
     *("anchor_count", "anchor_frequency", "seed_count", "seed_frequency"),
     *("maximum", "mean", "concept", "domain", "edited"),
 )
 """Columns of a table's frame, all of which it sorts by."""
-
-
-@dataclass(frozen=True, eq=False)
-class Filters:
-    """What a feature has to be to be shown; None, or "" for the text, lets everything pass."""
-
-    status: Sequence[str] | None = None
-    """Some of STATUSES."""
-    relevant: bool | None = None
-    """Only features that matter to the task, or only those that do not."""
-    verdicts: Sequence[str] | None = None
-    """Some of VERDICTS and UNJUDGED."""
-    label_score: tuple[float | None, float | None] | None = None
-    """Smallest and largest label score, either may be open; features without a score do not pass."""
-    scored: bool | None = None
-    """Only features whose label has a score, or only others."""
-    anchor_frequency: tuple[float | None, float | None] | None = None
-    """Smallest and largest share of anchor samples above the threshold."""
-    domains: Sequence[str] | None = None
-    """Some domains, and NO_DOMAIN."""
-    text: str = ""
-    """Words that all have to be in the summary or the spans, in any case and order; `#12` is feature 12."""
-    among: np.ndarray | Sequence[int] | None = None
-    """Indices of features, e.g. those of a lasso."""
-    edited: bool | None = None
-    """Only features that a person changed, or only others."""
-
-    def __post_init__(self):
-        for name, known in (("status", STATUSES), ("verdicts", (*VERDICTS, UNJUDGED))):
-            for value in getattr(self, name) or ():
-                if value not in known:
-                    raise SettingsError(f"there is no {name} {value!r} to filter by; there are: {', '.join(known)}")
 
 
 class FeatureTable:
@@ -140,9 +104,9 @@ class FeatureTable:
             for feature, edit in overlay.verdicts.items():
                 self.verdict[feature], self.edited[feature] = edit.value, True
                 self.relevant[feature] = edit.value != "No"
-        self._verdict_code = _codes(self.verdict, VERDICTS)
+        self._verdict_code = codes_of(self.verdict, VERDICTS)
         self._domain_names = sorted({name for name in self.domain if name is not None})
-        self._domain_code = _codes(self.domain, self._domain_names)
+        self._domain_code = codes_of(self.domain, self._domain_names)
         self._ranks: dict[str, np.ndarray] = {}
         self._summary_texts: list[str] | None = None
         self._found: dict[str, np.ndarray] = {}
@@ -164,7 +128,7 @@ class FeatureTable:
 
     def mask(self, filters: Filters, cut: Cut) -> np.ndarray:
         """The features that pass every filter at a threshold, bool `[d_sae]`."""
-        return _all(self._masks(filters, cut).values(), self.d_sae)
+        return all_of(self._masks(filters, cut).values(), self.d_sae)
 
     def facets(self, filters: Filters, cut: Cut) -> dict[str, dict[str, int]]:
         """How many features each option would show: by `status`, `verdicts`, `domains`, and ("yes", "no") by `relevant`
@@ -183,7 +147,7 @@ class FeatureTable:
         }
         counts = {}
         for kind, (codes, names) in options.items():
-            others = _all((mask for name, mask in masks.items() if name != kind), self.d_sae)
+            others = all_of((mask for name, mask in masks.items() if name != kind), self.d_sae)
             numbers = np.bincount(codes[others], minlength=len(names))
             counts[kind] = {name: int(number) for name, number in zip(names, numbers, strict=True)}
         return counts
@@ -232,21 +196,21 @@ class FeatureTable:
         """A mask per filter that is set, by the filter's name."""
         masks = {}
         if filters.status is not None:
-            masks["status"] = _any_of(cut.status, filters.status, STATUSES)
+            masks["status"] = any_of(cut.status, filters.status, STATUSES)
         if filters.relevant is not None:
             masks["relevant"] = self.relevant == filters.relevant
         if filters.verdicts is not None:
-            masks["verdicts"] = _any_of(self._verdict_code, filters.verdicts, (*VERDICTS, UNJUDGED))
+            masks["verdicts"] = any_of(self._verdict_code, filters.verdicts, (*VERDICTS, UNJUDGED))
         if filters.label_score is not None:
-            masks["label_score"] = _within(self.label_score, filters.label_score)
+            masks["label_score"] = within(self.label_score, filters.label_score)
         if filters.scored is not None:
             masks["scored"] = self.scored == filters.scored
         if filters.anchor_frequency is not None:
-            masks["anchor_frequency"] = _within(cut.anchor_count / max(self.n_anchor, 1), filters.anchor_frequency)
+            masks["anchor_frequency"] = within(cut.anchor_count / max(self.n_anchor, 1), filters.anchor_frequency)
         if filters.domains is not None:
-            masks["domains"] = _any_of(self._domain_code, filters.domains, (*self._domain_names, NO_DOMAIN))
+            masks["domains"] = any_of(self._domain_code, filters.domains, (*self._domain_names, NO_DOMAIN))
         if filters.text.strip():
-            masks["text"] = _all((self._having(word) for word in filters.text.casefold().split()), self.d_sae)
+            masks["text"] = all_of((self._having(word) for word in filters.text.casefold().split()), self.d_sae)
         if filters.among is not None:
             masks["among"] = np.zeros(self.d_sae, bool)
             masks["among"][np.asarray(filters.among, np.int64)] = True
@@ -305,35 +269,6 @@ class FeatureTable:
 
     def _texts(self) -> np.ndarray:
         return np.full(self.d_sae, None, object)
-
-
-def _codes(values: np.ndarray, names: Sequence[str]) -> np.ndarray:
-    """Place of each value in `names`, their number where it is none of them; int `[d_sae]`."""
-    place = {name: number for number, name in enumerate(names)}
-    return np.fromiter((place.get(value, len(place)) for value in values), np.int64, len(values))
-
-
-def _any_of(codes: np.ndarray, chosen: Sequence[str], names: Sequence[str]) -> np.ndarray:
-    wanted = np.zeros(len(names), bool)
-    wanted[[place for place, name in enumerate(names) if name in chosen]] = True
-    return wanted[codes]
-
-
-def _within(values: np.ndarray, bounds: tuple[float | None, float | None]) -> np.ndarray:
-    least, most = bounds
-    inside = ~np.isnan(values)
-    if least is not None:
-        inside &= values >= least
-    if most is not None:
-        inside &= values <= most
-    return inside
-
-
-def _all(masks: Any, n: int) -> np.ndarray:
-    every = np.ones(n, bool)
-    for mask in masks:
-        every &= mask
-    return every
 
 
 def truth_columns(

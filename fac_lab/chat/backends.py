@@ -159,7 +159,7 @@ class EndpointBackend:
                 self._rotation.release(address, answered=reply is not None)
             if reply is not None:
                 stop.answers += 1
-                return replace(reply, text=self._masked(reply.text))
+                return replace(reply, text=self._masked(reply.text or ""))
             reason = self._masked(failure.reason)
             if failure.down:
                 self._rotation.rest(address, failure.wait or self.rest, reason)
@@ -182,20 +182,19 @@ class EndpointBackend:
     def _attempt(self, request: ChatRequest, address: Address) -> ChatReply:
         """One HTTP call. Raises _Failure."""
         url = address.url
-        extra: dict[str, Any] = {}
+        asked: dict[str, Any] = {
+            "model": self.model,
+            "messages": [dict(turn) for turn in request.messages],
+            "temperature": request.temperature,
+            "top_p": request.top_p,
+            "max_tokens": request.max_tokens,
+            "seed": request.seed,
+        }
         if request.schema is not None:
             schema = {"name": "answer", "schema": dict(request.schema), "strict": True}
-            extra["response_format"] = {"type": "json_schema", "json_schema": schema}
+            asked["response_format"] = {"type": "json_schema", "json_schema": schema}
         try:
-            response = address.client.chat.completions.with_raw_response.create(
-                model=self.model,
-                messages=[dict(turn) for turn in request.messages],
-                temperature=request.temperature,
-                top_p=request.top_p,
-                max_tokens=request.max_tokens,
-                seed=request.seed,
-                **extra,
-            )
+            response = address.client.chat.completions.with_raw_response.create(**asked)
             body = response.http_response.content
         except openai.APITimeoutError as error:
             raise _Failure(f"{url} did not answer in time", retry=True, down=True) from error

@@ -74,6 +74,7 @@ class Backend(Protocol):
     @property
     def name(self) -> str:
         """Identifies everything about the backend that decides an answer; part of the cache's key."""
+        ...
 
     def generate(self, requests: Sequence[ChatRequest], done: Callable[[int, ChatReply], None]) -> None:
         """Answer each request once, in any order: `done(index, reply)` as it is ready, from this thread."""
@@ -138,7 +139,7 @@ class ChatClient:
             self.backend.name, len(requests), len(first), n_cached, failed,
         )  # fmt: skip
         if failed:
-            reasons = sorted({reply.error for reply in replies.values() if not reply.ok})
+            reasons = sorted({reply.error for reply in replies.values() if reply.error is not None})
             log.warning("%d of %d chat requests failed, e.g. %s", failed, len(first), reasons[0])
         return [
             replies[key] if first[key] == i else replace(replies[key], cached=replies[key].ok)

@@ -67,9 +67,13 @@ class LocalBackend:
         if not self._local and Path(self._path).is_absolute():
             raise ChatError(f"there is no chat model in {self._path}; check the profile's path, or build the model")
 
-    @cached_property
+    @property
     def name(self) -> str:
         """Model and fingerprint: a model that was rebuilt does not get its forerunner's answers."""
+        return self._name
+
+    @cached_property
+    def _name(self) -> str:
         if self._local:
             return f"{self.model} ({fingerprint(Path(self._path))})"
         commit = getattr(AutoConfig.from_pretrained(self._path), "_commit_hash", None)

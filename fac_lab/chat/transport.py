@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Iterator
+from typing import cast
 
 import httpx2
 import openai
@@ -28,7 +29,9 @@ def bounded_client(seconds: float, most_bytes: int = MOST_BYTES) -> httpx2.Clien
     """
 
     def bound(response: httpx2.Response) -> None:
-        response.stream = _Bounded(response.stream, time.monotonic() + seconds, seconds, most_bytes)
+        # Of a client that is not asynchronous, neither is the stream.
+        stream = cast(httpx2.SyncByteStream, response.stream)
+        response.stream = _Bounded(stream, time.monotonic() + seconds, seconds, most_bytes)
         # What is small on the wire may be large once unpacked, so that nothing packed is read at all.
         if response.headers.get("content-encoding", "identity").lower() not in ("identity", ""):
             raise AnswerRefused("it is compressed, which was not asked for")

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from fac_lab.errors import DataError
+from fac_lab.shapes import Float, Int
 
 # Rows that are worked on in double precision at once.
 BLOCK_ROWS = 4096
@@ -41,7 +42,7 @@ def checked_texts(texts: Sequence[str]) -> Sequence[str]:
     return texts
 
 
-def checked_vectors(vectors: Any, n: int | None = None) -> np.ndarray:
+def checked_vectors(vectors: Any, n: int | None = None) -> Float[np.ndarray, "n_vectors d"]:
     """The vectors as a float array `[n, d]`.
 
     Raises DataError where they are not that, are not one per text (`n` of them), or are not finite.
@@ -61,7 +62,7 @@ def checked_vectors(vectors: Any, n: int | None = None) -> np.ndarray:
     return made
 
 
-def directions(vectors: Any, n: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+def directions(vectors: Any, n: int | None = None) -> tuple[Float[np.ndarray, "n_kept d"], Int[np.ndarray, " n_kept"]]:
     """Unit vectors `[n_kept, d]` in the precision given, and the rows they came from, int64 `[n_kept]`.
 
     A vector of length 0 (a text without a token) has no direction and is left out. Raises DataError as

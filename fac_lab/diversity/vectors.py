@@ -13,6 +13,7 @@ import numpy as np
 
 from fac_lab.diversity.inputs import BLOCK_ROWS, Undefined, checked_vectors, directions
 from fac_lab.errors import DataError
+from fac_lab.shapes import Float
 
 # The smaller side of a Gram matrix that is decomposed: 0.5 GB in double precision.
 LARGEST_SIDE = 8192
@@ -78,7 +79,7 @@ def vendi(vectors: Any, q: float = 1.0) -> float:
     return math.exp(log_sum / (1 - q))
 
 
-def _spectrum(units: np.ndarray) -> np.ndarray:
+def _spectrum(units: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " rank"]:
     """Positive eigenvalues of the cosine kernel over n, which sum to 1, float64."""
     n, d = units.shape
     if min(n, d) > LARGEST_SIDE:

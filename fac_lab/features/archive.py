@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -107,7 +108,9 @@ def load_stats(folder: Path) -> FeatureStats:
 
 def write_npz(path: Path, **arrays: np.ndarray) -> None:
     """Write arrays, compressed."""
-    write_atomic(path, lambda temporary: np.savez_compressed(temporary, **arrays))
+    # Of Any, because NumPy has a parameter of its own among the names of arrays.
+    named: dict[str, Any] = arrays
+    write_atomic(path, lambda temporary: np.savez_compressed(temporary, **named))
 
 
 def read_npz(path: Path) -> dict[str, np.ndarray]:

@@ -15,13 +15,13 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
-import torch
-from tqdm.auto import tqdm
 
 from fac_lab.ahead import ahead
-from fac_lab.errors import ArtifactError, DataError, ModelError
+from fac_lab.errors import ArtifactError, DataError
 from fac_lab.features.archive import SUMMARY
+from fac_lab.features.batches import Budget
 from fac_lab.features.encoder import Encoder, Pooled
+from fac_lab.features.pooling import Progress, blocks
 from fac_lab.features.stats import FeatureStats
 from fac_lab.features.subject import Subject
 from fac_lab.features.tokens import TokenizedText
@@ -37,9 +37,6 @@ log = logging.getLogger(__name__)
 # A part is saved after the chunk in which this time has passed: a kill loses a minute at most, and saving
 # stays far below a tenth of the time.
 PART_SECONDS = 30.0
-# Maxima that are held before they go into the statistics: a chunk's with Top-K, some hundred texts' without, when
-# half of all features may be active in each of them.
-_BLOCK_ENTRIES = 2**22
 
 
 def collect(
@@ -63,7 +60,7 @@ def collect(
     counted in `n_truncated`. Raises DataError (from the corpus) where no row is usable, ArtifactError for
     saved parts that were made from other inputs.
     """
-    encoder = Encoder(sae, top_k=settings.protocol.top_k)
+    encoder = Encoder(sae, top_k=settings.protocol.selects)
     made_by = {
         "subject": subject.digest,
         "sae": encoder.digest,
@@ -73,13 +70,13 @@ def collect(
         "corpora": {corpus.digest: corpus.name},
     }
     total = FeatureStats.empty(encoder.d_sae, settings.top_spans, made_by)
-    parts = None
+    parts: Path | None = None
     if artifact is not None:
         if (artifact.path / SUMMARY).exists():
             return _checked(artifact.path, made_by)
         parts = artifact.path / "parts"
         total = _finished_parts(parts, total)
-    with _Progress(_length(corpus), total.n_samples, corpus.name, progress) as bar:
+    with Progress(_length(corpus), total.n_samples, corpus.name, progress) as bar:
         rows = islice(corpus, total.n_samples, None)
         for part in _parts(subject, encoder, rows, settings, made_by, keep_matrix, bar):
             if parts is not None:
@@ -93,7 +90,7 @@ def collect(
             total.n_samples,
             subject.max_tokens,
         )
-    if artifact is not None:
+    if artifact is not None and parts is not None:
         total.save(artifact.path)
         shutil.rmtree(parts, ignore_errors=True)
     return total
@@ -114,17 +111,17 @@ def measure(
     text. Texts may be empty: what the template's suffix activates counts for them, if it is pooled.
     """
     settings = settings or CollectSettings()
-    encoder = Encoder(sae, top_k=settings.protocol.top_k)
+    encoder = Encoder(sae, top_k=settings.protocol.selects)
     asked = np.arange(encoder.d_sae) if features is None else np.asarray(features, dtype=np.int64).reshape(-1)
     if len(asked) and not 0 <= asked.min() <= asked.max() < encoder.d_sae:
         raise DataError(f"features lie in 0 to {encoder.d_sae - 1}, but {asked.min()} to {asked.max()} were asked for")
     distinct, column_of = np.unique(asked, return_inverse=True)
     values = np.zeros((len(texts), len(distinct)), np.float32)
-    budget = _Budget(settings.batch_tokens)
-    with _Progress(len(texts), 0, "measure", progress) as bar:
+    budget = Budget(settings.batch_tokens)
+    with Progress(len(texts), 0, "measure", progress) as bar:
         for start in range(0, len(texts), settings.chunk):
             tokens = subject.tokenize(texts[start : start + settings.chunk], settings.pool, settings.protocol)
-            for members, pooled in _pool(subject, encoder, tokens, budget, bar):
+            for members, pooled in blocks(subject, encoder, tokens, budget, bar):
                 rows = np.flatnonzero(np.isin(pooled.feature, distinct))
                 columns = np.searchsorted(distinct, pooled.feature[rows])
                 values[start + members[pooled.sample[rows]], columns] = pooled.value[rows]
@@ -138,7 +135,7 @@ def _parts(
     settings: CollectSettings,
     made_by: dict,
     keep_matrix: bool,
-    bar: "_Progress",
+    bar: Progress,
 ) -> Iterator[FeatureStats]:
     """Statistics of successive runs of whole chunks, each worth about PART_SECONDS."""
     decode = subject.tokenizer.decode if settings.protocol.span == "before" else None
@@ -178,13 +175,13 @@ def _with_matrix(part: FeatureStats, entries: Sequence[tuple], sample_ids: list[
 
 
 def _blocks(
-    subject: Subject, encoder: Encoder, rows: Iterable["Row"], settings: CollectSettings, bar: "_Progress"
+    subject: Subject, encoder: Encoder, rows: Iterable["Row"], settings: CollectSettings, bar: Progress
 ) -> Iterator[tuple[list[str], list[str], list[TokenizedText], np.ndarray, Pooled, int]]:
-    """Ids, texts and tokens of a chunk, and a block of it as in `_pool`, with how many of its texts are left."""
-    budget = _Budget(settings.batch_tokens)
+    """Ids, texts and tokens of a chunk, a block of it as in `pooling.blocks`, and how many of its texts are left."""
+    budget = Budget(settings.batch_tokens)
     for ids, texts, tokens in _side_by_side(subject, _tokenized(subject, iter(rows), settings)):
         left = len(ids)
-        for members, pooled in _pool(subject, encoder, tokens, budget, bar):
+        for members, pooled in blocks(subject, encoder, tokens, budget, bar):
             left -= len(members)
             yield ids, texts, tokens, members, pooled, left
 
@@ -197,97 +194,6 @@ def _tokenized(
         if len(set(ids)) < len(ids):
             raise DataError("two samples of one chunk have the same id; give every row an id of its own")
         yield ids, texts, subject.tokenize(texts, settings.pool, settings.protocol)
-
-
-def _pool(
-    subject: Subject, encoder: Encoder, tokens: Sequence[TokenizedText], budget: "_Budget", bar: "_Progress"
-) -> Iterator[tuple[np.ndarray, Pooled]]:
-    """Positive maxima of a chunk in blocks of whole batches: the places in `tokens` of a block's texts, int64
-    `[n_texts]`, and what they activate; `sample` counts in these texts. Each text is in one block."""
-    members, found, entries = [], [], 0
-    lengths = [len(text.ids) for text in tokens]
-    todo = list(batches(lengths, budget.tokens))[::-1]
-    while todo:
-        batch = todo.pop()
-        # A text without pooled tokens activates nothing, and may have no tokens at all to run.
-        filled = [place for place, index in enumerate(batch) if tokens[index].stop > tokens[index].start]
-        if filled:
-            numbers = len(members) + np.array(filled)
-            try:
-                found.append(_pool_batch(subject, encoder, [tokens[batch[place]] for place in filled], numbers))
-            except torch.OutOfMemoryError as error:
-                budget.halve(len(filled), lengths[batch[0]], error)
-                rest = [index for later in (batch, *reversed(todo)) for index in later]
-                fewer = batches([lengths[index] for index in rest], budget.tokens)
-                todo = [[rest[place] for place in batch] for batch in fewer][::-1]
-                continue
-            entries += len(found[-1].value)
-        members += batch
-        bar.advance(len(batch), sum(len(tokens[index].ids) for index in batch))
-        if entries >= _BLOCK_ENTRIES:
-            yield np.array(members), _together(found)
-            members, found, entries = [], [], 0
-    if members:
-        yield np.array(members), _together(found)
-
-
-class _Budget:
-    """Tokens in a batch, padding included: fewer after memory did not suffice."""
-
-    def __init__(self, tokens: int):
-        self.tokens = tokens
-
-    def halve(self, n_texts: int, longest: int, error: Exception) -> None:
-        """Go on with half of what a batch of `n_texts` held. Raises ModelError where that was one text."""
-        if n_texts == 1:
-            raise ModelError(
-                f"memory does not suffice for one text of {longest} tokens ({str(error).splitlines()[0]}): lower "
-                "subject.max_tokens, load the model in bfloat16 (subject.dtype), or use a larger device"
-            ) from error
-        self.tokens = min(self.tokens, n_texts * longest) // 2
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-        log.warning(
-            "memory did not suffice for %d texts of %d tokens: going on with batches of %d tokens (set "
-            "collect.batch_tokens to this to spare the attempt)",
-            n_texts,
-            longest,
-            self.tokens,
-        )
-
-
-def _together(found: Sequence[Pooled]) -> Pooled:
-    if not found:
-        none = np.zeros(0, np.int64)
-        return Pooled(none, none, np.zeros(0, np.float32), none)
-    return Pooled(*(np.concatenate(column) for column in zip(*found, strict=True)))
-
-
-def _pool_batch(subject: Subject, encoder: Encoder, tokens: list[TokenizedText], numbers: np.ndarray) -> Pooled:
-    """Positive maxima of one batch; `numbers` are the samples' places in the chunk."""
-    activations = subject.activations(*subject.batch(tokens))
-    place = torch.arange(activations.shape[1], device=activations.device)
-    start, stop = (
-        torch.tensor(column, device=activations.device)[:, None]
-        for column in zip(*((text.start, text.stop) for text in tokens), strict=True)
-    )
-    segments, positions = ((place >= start) & (place < stop)).nonzero(as_tuple=True)
-    pooled = encoder.pool(activations[segments, positions], segments, positions)
-    return pooled._replace(sample=numbers[pooled.sample])
-
-
-def batches(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:
-    """Indices of texts, longest first, in batches of at most `batch_tokens` tokens, padding included.
-
-    A text that exceeds the budget alone is a batch of its own. Longest first, so that memory that does not
-    suffice shows at once.
-    """
-    order = sorted(range(len(lengths)), key=lambda index: -lengths[index])
-    start = 0
-    while start < len(order):
-        size = max(1, batch_tokens // max(1, lengths[order[start]]))
-        yield order[start : start + size]
-        start += size
 
 
 def _finished_parts(folder: Path, total: FeatureStats) -> FeatureStats:
@@ -316,28 +222,9 @@ def _checked(folder: Path, made_by: dict) -> FeatureStats:
     return stats
 
 
-def _length(corpus: Iterable) -> int | None:
+def _length(corpus: Any) -> int | None:
+    """Rows of a corpus that knows how many it has."""
     try:
         return len(corpus)
     except TypeError:
         return None
-
-
-class _Progress:
-    """A bar over samples that also shows tokens per second, padding not counted."""
-
-    def __init__(self, total: int | None, initial: int, name: str, shown: bool):
-        self._bar = tqdm(total=total, initial=initial, desc=name, unit=" samples", disable=not shown)
-        self._tokens, self._began = 0, monotonic()
-
-    def __enter__(self) -> "_Progress":
-        return self
-
-    def __exit__(self, *_) -> None:
-        self._bar.close()
-
-    def advance(self, samples: int, tokens: int) -> None:
-        self._tokens += tokens
-        rate = self._tokens / max(monotonic() - self._began, 1e-9)
-        self._bar.set_postfix_str(f"{rate:,.0f} tokens/s", refresh=False)
-        self._bar.update(samples)

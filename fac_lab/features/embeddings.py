@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from tqdm.auto import tqdm
 
-from fac_lab.features.collect import batches
+from fac_lab.features.batches import batches
 from fac_lab.features.subject import Subject, pooled_mask
 
 BATCH_TOKENS = 4096

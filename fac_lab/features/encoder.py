@@ -6,7 +6,7 @@ sample by sample: `max` with its index over a sample's rows was faster than scat
 of all samples together, at 8,192 and at 65,536 features. Plain ReLU on a GPU is one kernel (see `fused`).
 """
 
-from functools import cached_property
+from functools import cached_property, partial
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +16,7 @@ from fac_lab.digests import digest
 from fac_lab.errors import ModelError
 from fac_lab.features import fused
 from fac_lab.features.pretrained import weights_digest
+from fac_lab.shapes import Float, Int
 
 # Tokens whose dense features exist at once. On a CPU the product is slower below 128 tokens, and memory grows
 # for no gain above 512 (measured at 4,096 and 65,536 features); a GPU wants larger products.
@@ -23,6 +24,10 @@ _CHUNK_TOKENS = {"cpu": 256, "cuda": 4096}
 
 # Columns whose maximum is taken together on the way to the k largest: 32 to 128 are equally fast.
 _GROUP = 64
+
+
+Columns = tuple[Int[torch.Tensor, " nnz"], Float[torch.Tensor, " nnz"], Int[torch.Tensor, " nnz"]]
+"""Positive values: where each is, as `sample * d_sae + feature`; how large it is; in which row of the input."""
 
 
 class Pooled(NamedTuple):
@@ -83,7 +88,7 @@ class Encoder:
         return self.sae.W_enc.device
 
     @torch.inference_mode()
-    def encode(self, x: torch.Tensor) -> torch.Tensor:
+    def encode(self, x: Float[torch.Tensor, "n d_in"]) -> Float[torch.Tensor, "n d_sae"]:
         """Dense feature activations `[n, d_sae]` of activations `x [n, d_in]`: what `sae.encode` gives, but for
         `top_k=False`."""
         if not self._selects:
@@ -92,7 +97,12 @@ class Encoder:
         return features.to_dense() if features.is_sparse else features
 
     @torch.inference_mode()
-    def pool(self, x: torch.Tensor, segments: torch.Tensor, positions: torch.Tensor) -> Pooled:
+    def pool(
+        self,
+        x: Float[torch.Tensor, "n_tokens d_in"],
+        segments: Int[torch.Tensor, " n_tokens"],
+        positions: Int[torch.Tensor, " n_tokens"],
+    ) -> Pooled:
         """Maximum of every feature over the tokens of each sample.
 
         `x [n_tokens, d_in]` are the pooled tokens of all samples in order, `segments [n_tokens]` the sample
@@ -105,7 +115,7 @@ class Encoder:
         if self._fuses:
             return self._fused(x.to(self.device), segments.to(self.device), positions)
         chunks, has_split = self._chunks(segments)
-        reduce = self._top_k if self.k else self._dense
+        reduce = partial(self._top_k, self.k) if self.k else self._dense
         x, segments = x.to(self.device), segments.to(self.device)
         parts = [reduce(x[rows], segments[rows], rows.start) for rows in chunks]
         key, value, row = (torch.cat(column) for column in zip(*parts, strict=True))
@@ -149,22 +159,24 @@ class Encoder:
             start = stop
         return chunks, has_split
 
-    def _top_k(self, x: torch.Tensor, segments: torch.Tensor, offset: int):
+    def _top_k(
+        self, k: int, x: Float[torch.Tensor, "n d_in"], segments: Int[torch.Tensor, " n"], offset: int
+    ) -> Columns:
         """The up to k positive features of each token as `key = segment * d_sae + feature`, value, row."""
         before = self._before(x)
-        value, feature = _top(before, self.k)
+        value, feature = _top(before, k)
         key = segments[:, None] * self.d_sae + feature
         row = torch.arange(offset, offset + len(x), device=x.device)[:, None].expand_as(key)
         keep = value > 0
         return key[keep], value[keep].float(), row[keep]
 
-    def _before(self, x: torch.Tensor) -> torch.Tensor:
+    def _before(self, x: Float[torch.Tensor, "n d_in"]) -> Float[torch.Tensor, "n d_sae"]:
         """What a Top-K SAE selects from, `[n, d_sae]`."""
         sae = self.sae
         before = torch.addmm(sae.b_enc, sae.process_sae_in(x), sae.W_enc)
         return before if self._scale is None else before.mul_(self._scale)
 
-    def _dense(self, x: torch.Tensor, segments: torch.Tensor, offset: int):
+    def _dense(self, x: Float[torch.Tensor, "n d_in"], segments: Int[torch.Tensor, " n"], offset: int) -> Columns:
         """The positive maxima of each sample in the chunk, sorted by key; the same three columns."""
         features = self.encode(x).float()
         numbers, lengths = segments.unique_consecutive(return_counts=True)
@@ -176,7 +188,7 @@ class Encoder:
         return numbers[sample] * self.d_sae + feature, best[sample, feature], row
 
 
-def _top(x: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
+def _top(x: Float[torch.Tensor, "n d"], k: int) -> tuple[Float[torch.Tensor, "n {k}"], Int[torch.Tensor, "n {k}"]]:
     """The k largest values of each row of `x [n, d]` and their columns, in no order.
 
     They lie in the k groups of columns with the largest maxima, so only those are searched: three times as fast on a
@@ -191,7 +203,9 @@ def _top(x: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
     return value, best.gather(1, place // _GROUP) * _GROUP + place % _GROUP
 
 
-def _first_maximum(key: torch.Tensor, value: torch.Tensor, row: torch.Tensor):
+def _first_maximum(
+    key: Int[torch.Tensor, " n"], value: Float[torch.Tensor, " n"], row: Int[torch.Tensor, " n"]
+) -> Columns:
     """For each distinct key, ascending: its largest value and the smallest row where that was reached."""
     key, order = key.sort()
     value, row = value[order], row[order]

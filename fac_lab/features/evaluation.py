@@ -9,7 +9,7 @@ from torch.nn.functional import cross_entropy
 from tqdm.auto import tqdm
 
 from fac_lab.errors import DataError
-from fac_lab.features.collect import batches
+from fac_lab.features.batches import batches
 from fac_lab.features.encoder import Encoder
 from fac_lab.features.subject import Subject, layer_output, pooled_mask
 

@@ -101,7 +101,8 @@ def principal_components(decoder: torch.Tensor, n: int, *, seed: int = 0) -> tup
     inverse = _inverse_norms(decoder)
     alive = inverse[:, 0] > 0
     n_alive = int(alive.sum())
-    mean = sum(block.T @ inverse[rows] for rows, block in _blocks(decoder))[:, 0] / max(n_alive, 1)
+    none = torch.zeros(decoder.shape[1], 1, device=decoder.device)
+    mean = sum((block.T @ inverse[rows] for rows, block in _blocks(decoder)), none)[:, 0] / max(n_alive, 1)
     for step in range(_PASSES):
         # The covariance times the basis, without a normalised or centred copy of any block.
         product = -n_alive * torch.outer(mean, mean @ basis)

@@ -25,7 +25,7 @@ from torch.nn.functional import cross_entropy
 from tqdm.auto import tqdm
 
 from fac_lab.errors import ModelError
-from fac_lab.features.collect import batches
+from fac_lab.features.batches import batches
 from fac_lab.features.subject import Subject, pooled_mask
 
 SIDE = 32
@@ -92,7 +92,7 @@ class _Projected:
             tuple(random_signs(side, width, generator).to(subject.device) for width in widths)
             for _, _, widths in self.layers
         ]
-        self._total: torch.Tensor | None = None
+        self._total = torch.zeros(0, side, side)
 
     def __enter__(self) -> "_Projected":
         model = self.subject.model
@@ -147,7 +147,8 @@ def linear_layers(model: torch.nn.Module) -> Iterator[tuple[str, torch.nn.Module
         if isinstance(module, torch.nn.Linear):
             yield name, module, (module.in_features, module.out_features)
         elif isinstance(module, Conv1D):
-            yield name, module, tuple(module.weight.shape)
+            n_in, n_out = module.weight.shape
+            yield name, module, (n_in, n_out)
 
 
 def random_signs(side: int, width: int, generator: torch.Generator) -> torch.Tensor:

@@ -23,6 +23,7 @@ from scipy.sparse.csgraph import connected_components
 
 from fac_lab.errors import DataError, SettingsError
 from fac_lab.features.stats import FeatureStats
+from fac_lab.shapes import Bool, Float, Int, size
 
 WAYS = ("correlation", "cosine")
 BLOCK = 1024
@@ -33,17 +34,17 @@ _TINY = 1e-12
 class Matches(NamedTuple):
     """The most alike feature of the other model, for every feature of both."""
 
-    best: np.ndarray
+    best: Int[np.ndarray, " d_a"]
     """int64 `[d_a]`: the feature of b that is most alike to each of a; -1 where none is positively."""
-    likeness: np.ndarray
+    likeness: Float[np.ndarray, " d_a"]
     """float64 `[d_a]`: how alike it is, in (0, 1]; 0 where there is none."""
-    back: np.ndarray
+    back: Int[np.ndarray, " d_b"]
     """int64 `[d_b]`: the same the other way round."""
-    likeness_back: np.ndarray
+    likeness_back: Float[np.ndarray, " d_b"]
     """float64 `[d_b]`."""
 
     @property
-    def mutual(self) -> np.ndarray:
+    def mutual(self) -> Bool[np.ndarray, " d_a"]:
         """bool `[d_a]`: features that are the best match of their own best match."""
         found = np.flatnonzero(self.best >= 0)
         mutual = np.zeros(len(self.best), bool)
@@ -55,7 +56,7 @@ class Matches(NamedTuple):
         """The same with a and b exchanged."""
         return Matches(self.back, self.likeness_back, self.best, self.likeness)
 
-    def pairs(self, above: float = 0.0) -> np.ndarray:
+    def pairs(self, above: float = 0.0) -> Int[np.ndarray, "n 2"]:
         """int64 `[n, 2]`: features of a and of b that are each other's best match, more alike than `above`."""
         a = np.flatnonzero(self.mutual & (self.likeness > above))
         return np.stack([a, self.best[a]], axis=1)
@@ -72,16 +73,14 @@ def match(a: sparse.spmatrix, b: sparse.spmatrix, *, how: str = "correlation", l
     if how not in WAYS:
         raise SettingsError(f"features are matched by {' or '.join(WAYS)}, not by {how!r}")
     a, b = _columns(a, "a"), _columns(b, "b")
-    if a.shape[0] != b.shape[0]:
-        raise DataError(
-            f"{a.shape[0]} texts on one side and {b.shape[0]} on the other: collect the same corpus with both models"
-        )
-    if a.shape[0] < 2:
-        raise DataError(f"features are matched over texts, two at the very least; there are {a.shape[0]}")
+    (n, d_a), (n_b, d_b) = size(a), size(b)
+    if n != n_b:
+        raise DataError(f"{n} texts on one side and {n_b} on the other: collect the same corpus with both models")
+    if n < 2:
+        raise DataError(f"features are matched over texts, two at the very least; there are {n}")
     centre = how == "correlation"
     mean_a, scale_a = _scales(a, least, centre)
     mean_b, scale_b = _scales(b, least, centre)
-    n, d_a, d_b = a.shape[0], a.shape[1], b.shape[1]
     rows_of_b = b.tocsr()
     forth, back = _Best(d_a), _Best(d_b)
     for start in range(0, d_a, BLOCK):
@@ -99,6 +98,7 @@ def match(a: sparse.spmatrix, b: sparse.spmatrix, *, how: str = "correlation", l
 def match_stats(a: FeatureStats, b: FeatureStats, *, how: str = "correlation", least: int = 1) -> Matches:
     """`match` of two models' statistics, collected with `keep_matrix`; SettingsError where texts differ."""
     require_same_texts(a, b)
+    assert a.matrix is not None and b.matrix is not None
     return match(a.matrix, b.matrix, how=how, least=least)
 
 
@@ -123,7 +123,7 @@ def null_likeness(
     seed: int = 0,
     how: str = "correlation",
     least: int = 1,
-    within: Sequence[Hashable] | None = None,
+    within: Sequence[Hashable] | np.ndarray | None = None,
 ) -> list[Matches]:
     """What is matched where nothing can be: `match`, with the texts of b shuffled, so many times.
 
@@ -133,9 +133,10 @@ def null_likeness(
     if shuffles < 1:
         raise SettingsError(f"a null of {shuffles} shuffles says nothing: at least 1")
     dice = np.random.default_rng(seed)
-    kinds = np.zeros(b.shape[0], np.int64) if within is None else np.unique(np.asarray(within), return_inverse=True)[1]
-    if len(kinds) != b.shape[0]:
-        raise DataError(f"{len(kinds)} kinds for {b.shape[0]} texts: give one for each")
+    n, _ = size(b)
+    kinds = np.zeros(n, np.int64) if within is None else np.unique(np.asarray(within), return_inverse=True)[1]
+    if len(kinds) != n:
+        raise DataError(f"{len(kinds)} kinds for {n} texts: give one for each")
     b = sparse.csr_matrix(b)
     home = np.argsort(kinds, kind="stable")
     found = []
@@ -157,7 +158,9 @@ def null_quantile(null: Sequence[Matches], q: float) -> float:
     return float(np.quantile(found, q)) if len(found) else 0.0
 
 
-def groups(members: Sequence[np.ndarray], links: dict[tuple[int, int], np.ndarray]) -> list[tuple[np.ndarray, ...]]:
+def groups(
+    members: Sequence[Int[np.ndarray, " _"]], links: dict[tuple[int, int], Int[np.ndarray, "_ 2"]]
+) -> list[tuple[Int[np.ndarray, " _"], ...]]:
     """Features of several models that are one: connected by links between models.
 
     `members`: per model the features to be grouped, int `[n_m]`, each once. `links[i, j]`: pairs `[n, 2]` of a feature
@@ -197,7 +200,7 @@ class _Best:
         self.index = np.full(n, -1, np.int64)
         self.value = np.zeros(n)
 
-    def take(self, row: np.ndarray, other: np.ndarray, value: np.ndarray) -> None:
+    def take(self, row: Int[np.ndarray, " n"], other: Int[np.ndarray, " n"], value: Float[np.ndarray, " n"]) -> None:
         """Further pairs of `row` and `other`; every `other` is larger than, or not of, those taken before."""
         largest = np.zeros_like(self.value)
         np.maximum.at(largest, row, value)
@@ -216,10 +219,12 @@ def _columns(matrix: sparse.spmatrix, name: str) -> sparse.csc_matrix:
     return found
 
 
-def _scales(columns: sparse.csc_matrix, least: int, centre: bool) -> tuple[np.ndarray, np.ndarray]:
+def _scales(
+    columns: sparse.csc_matrix, least: int, centre: bool
+) -> tuple[Float[np.ndarray, " d"], Float[np.ndarray, " d"]]:
     """Mean to be taken off each column (0 for the cosine), and one over its length then; 0 for columns left out."""
-    n = columns.shape[0]
-    mean = np.asarray(columns.sum(axis=0)).ravel() / n if centre else np.zeros(columns.shape[1])
+    n, d = size(columns)
+    mean = np.asarray(columns.sum(axis=0)).ravel() / n if centre else np.zeros(d)
     square = np.asarray(columns.multiply(columns).sum(axis=0)).ravel()
     length = np.sqrt(np.maximum(square - n * mean**2, 0))
     real = (length > 1e-6 * np.sqrt(square)) & (np.diff(columns.indptr) >= max(least, 1))

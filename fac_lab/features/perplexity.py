@@ -7,7 +7,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from fac_lab.errors import ModelError
-from fac_lab.features.collect import batches
+from fac_lab.features.batches import batches
 from fac_lab.features.subject import Subject, pooled_mask
 
 _BATCH_TOKENS = 2048

@@ -54,6 +54,11 @@ class PlainSae(torch.nn.Module):
     Raises ModelError for settings that need sae-lens, and for weights whose shapes do not fit the settings.
     """
 
+    W_enc: torch.nn.Parameter
+    b_enc: torch.nn.Parameter
+    W_dec: torch.nn.Parameter
+    b_dec: torch.nn.Parameter
+
     def __init__(self, cfg: dict[str, Any], weights: dict[str, torch.Tensor]):
         super().__init__()
         kind = cfg.get("architecture", "standard")

@@ -256,7 +256,8 @@ def _from_release(settings: SaeSettings, device: str):
     from sae_lens.loading.pretrained_saes_directory import get_pretrained_saes_directory
 
     releases = get_pretrained_saes_directory()
-    release, sae_id = settings.path, settings.sae_id
+    # Never null for a release: see SaeSettings.
+    release, sae_id = settings.path, settings.sae_id or ""
     if release not in releases and "/" not in release:
         raise ModelError(f"sae-lens knows no release {release!r}.{_nearest(release, releases)}")
     if release in releases and sae_id not in releases[release].saes_map:

@@ -128,15 +128,17 @@ class TopSpans:
         # Features that peak at one token share its piece.
         width = int(pooled.position.max()) + 1
         places, piece = np.unique(pooled.sample[rows] * width + pooled.position[rows], return_inverse=True)
-        pieces, peaks = zip(
-            *(
-                cut(texts[sample], tokens[sample].offsets, position - tokens[sample].start, span_tokens)
+        pieces, peaks = [], []
+        for place_of_peak in places.tolist():
+            sample, position = divmod(int(place_of_peak), width)
+            own = tokens[sample]
+            text, peak = (
+                cut(texts[sample], own.offsets, position - own.start, span_tokens)
                 if decode is None
-                else cut_before(tokens[sample].ids, tokens[sample].start, position, span_tokens, decode)
-                for sample, position in (divmod(place, width) for place in places.tolist())
-            ),
-            strict=True,
-        )
+                else cut_before(own.ids, own.start, position, span_tokens, decode)
+            )
+            pieces.append(text)
+            peaks.append(peak)
         self.offer(
             SpanTable(
                 pooled.feature[rows],

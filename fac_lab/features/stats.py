@@ -14,6 +14,7 @@ import numpy as np
 
 from fac_lab.errors import DataError, SettingsError
 from fac_lab.features.spans import Span, TopSpans
+from fac_lab.shapes import Float, Int
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -28,7 +29,7 @@ N_BINS = len(EDGES)
 MAX_LISTED = 1000
 
 
-def snap(delta: float | np.ndarray) -> float | np.ndarray:
+def snap(delta: float | Float[np.ndarray, "*shape"]) -> float | Float[np.ndarray, "*shape"]:
     """The largest edge that is not above `delta`: the threshold at which counts are exact.
 
     The paper's 0, 0.5, 1, 1.5, 2 and 4 are edges. Raises SettingsError where `delta` is negative or NaN.
@@ -144,7 +145,7 @@ class FeatureStats:
         _merge_matrices(both, [stats for stats in (self, other) if stats.n_samples])
         return both
 
-    def counts(self, delta: float | np.ndarray = 0.0) -> np.ndarray:
+    def counts(self, delta: float | Float[np.ndarray, " d_sae"] = 0.0) -> Int[np.ndarray, " d_sae"]:
         """Number of samples with activation above `delta` (strictly), int64 `[d_sae]`.
 
         `delta` is one threshold or `[d_sae]`, one per feature. Counts are those at `snap(delta)`: exact on an
@@ -165,11 +166,11 @@ class FeatureStats:
         """
         return float(_quantile_edges(self.histogram.sum(axis=0, dtype=np.int64)[None], q)[0])
 
-    def feature_quantiles(self, q: float) -> np.ndarray:
+    def feature_quantiles(self, q: float) -> Float[np.ndarray, " d_sae"]:
         """The same per feature, over its own positive pooled activations: float64 `[d_sae]`."""
         return _quantile_edges(self.histogram, q)
 
-    def mean_activation(self) -> np.ndarray:
+    def mean_activation(self) -> Float[np.ndarray, " d_sae"]:
         """Mean positive pooled activation, float64 `[d_sae]`; 0 for a feature that no sample activates.
 
         Each value counts as its bin's geometric centre (half the edge in the lowest bin), so the mean is
@@ -231,11 +232,11 @@ def _merge_matrices(both: FeatureStats, parts: list[FeatureStats]) -> None:
         raise SettingsError("only one of the parts kept its matrix: collect all with keep_matrix, or none")
     from scipy import sparse
 
-    both.matrix = sparse.vstack([part.matrix for part in parts], format="csr")
-    both.sample_ids = [sample_id for part in parts for sample_id in part.sample_ids]
+    both.matrix = sparse.csr_matrix(sparse.vstack([part.matrix for part in parts]))
+    both.sample_ids = [sample_id for part in parts for sample_id in part.sample_ids or ()]
 
 
-def _edge_below(delta: float | np.ndarray) -> np.ndarray:
+def _edge_below(delta: float | Float[np.ndarray, "*shape"]) -> Int[np.ndarray, "*shape"] | np.integer:
     """Index of the largest edge that is not above `delta`."""
     delta = np.asarray(delta, np.float64)
     if not (delta >= 0).all():
@@ -243,7 +244,7 @@ def _edge_below(delta: float | np.ndarray) -> np.ndarray:
     return np.searchsorted(EDGES, delta, side="right") - 1
 
 
-def _quantile_edges(histogram: np.ndarray, q: float) -> np.ndarray:
+def _quantile_edges(histogram: Int[np.ndarray, "n n_bins"], q: float) -> Float[np.ndarray, " n"]:
     """`quantile` for each row of `[n, n_bins]`."""
     if not 0 <= q <= 1:
         raise SettingsError(f"a quantile lies in [0, 1], not at {q}")

@@ -158,11 +158,10 @@ class Subject:
         Returns `[n, t, d_model]` in the model's dtype; rows at padded positions mean nothing. Later layers
         and the head are not computed. For the last layer this is the value before the final norm.
         """
-        kept = None
+        kept: list[torch.Tensor] = []
 
         def keep(module, args, output):
-            nonlocal kept
-            kept = layer_output(output)
+            kept.append(layer_output(output))
             raise _LayerReached
 
         handle = self.hook_module.register_forward_hook(keep)
@@ -172,7 +171,7 @@ class Subject:
             pass
         finally:
             handle.remove()
-        return kept
+        return kept[0]
 
     def forward(self, ids: torch.Tensor, mask: torch.Tensor):
         """One whole forward pass of the model, without a key-value cache."""

@@ -82,7 +82,7 @@ def tokenize(
                 )
             ids = np.concatenate([ids[: end - excess], ids[end:]])
             end, stop = end - excess, stop - excess
-        first = min(protocol.prefix_tokens, stop) if protocol.prefix == "fixed" else start
+        first = min(protocol.dropped, stop) if protocol.prefix == "fixed" else start
         # Characters of the prompt -> characters of the original text, stripped white space put back.
         stripped = len(text) - len(text.lstrip()) if around.strips else 0
         offsets = partial(
@@ -130,7 +130,7 @@ def _between_specials(special: Sequence[int]) -> tuple[int, int]:
     return start, stop
 
 
-def token_texts(tokenizer, ids: Sequence[int]) -> list[str]:
+def token_texts(tokenizer, ids: Sequence[int] | np.ndarray) -> list[str]:
     """How each token reads inside a text, white space before it included; special tokens as they are written.
 
     A token that is only part of a character reads as the tokenizer's vocabulary writes it.

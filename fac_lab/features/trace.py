@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from fac_lab.errors import DataError
-from fac_lab.features.collect import batches
+from fac_lab.features.batches import batches
 from fac_lab.features.encoder import Encoder
 from fac_lab.features.spans import Span, cut
 from fac_lab.features.tokens import TokenizedText, token_texts
@@ -78,10 +78,10 @@ class TokenTrace(NamedTuple):
         at = self.peak(column) if token is None else token
         place = None if at is None else int(np.searchsorted(counted, at))
         if n_content <= span_tokens:
-            peak = (len(self.text),) * 2 if place is None else offsets[place]
+            peak = (len(self.text), len(self.text)) if place is None else offsets[place]
             return Span(feature, value, sample_id, self.text, peak)
         text, peak = cut(self.text, offsets, n_content // 2 if place is None else place, span_tokens)
-        return Span(feature, value, sample_id, text, (len(text),) * 2 if place is None else peak)
+        return Span(feature, value, sample_id, text, (len(text), len(text)) if place is None else peak)
 
     def take(self, tokens: slice) -> "TokenTrace":
         """A run of the tokens as a trace of its own, whose text is theirs."""
@@ -202,7 +202,7 @@ def _traces(
 ) -> list[TokenTrace]:
     """`features[i]`, in this order, along `texts[i]`. Of the other features' activations one chunk exists at a time."""
     settings = settings or CollectSettings()
-    encoder = Encoder(sae, top_k=settings.protocol.top_k)
+    encoder = Encoder(sae, top_k=settings.protocol.selects)
     asked = [np.asarray(columns, np.int64).reshape(-1) for columns in features]
     for columns in asked:
         if len(columns) and not 0 <= columns.min() <= columns.max() < encoder.d_sae:

@@ -55,14 +55,14 @@ def new_trainee(subject: Subject, corpus: "Corpus", settings: SaeTrainingSetting
     return trainee.to(str(subject.device))
 
 
-def normalised_error(reconstruction: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-    """`(x^ - x)^2 d / |x|^2` for each number of `[n, d]`.
+def normalised_error(preds: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """`(x^ - x)^2 d / |x|^2` for each number of the reconstructions x^ `[n, d]` and what they reconstruct, x.
 
     Summed over d and averaged over n it is d times the authors' normalised MSE, which a rescaling of x leaves as
     it is; times d, because inputs have norm sqrt(d) on average, so that it is of the squared error's size, and
     with it sae-lens' other loss and its clipping of gradients mean the same.
     """
-    return (reconstruction - x).square() * x.shape[-1] / x.square().sum(-1, keepdim=True).clamp_min(1e-12)
+    return (preds - target).square() * target.shape[-1] / target.square().sum(-1, keepdim=True).clamp_min(1e-12)
 
 
 def k_at(step: int, steps: int, settings: SaeTrainingSettings) -> int:

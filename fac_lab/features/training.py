@@ -150,7 +150,9 @@ def _fit(
                     save_checkpoint(trainer, place, checkpoint, key)
                     saved_at = monotonic()
             place = Place(next_row, trainer.n_training_steps)
-    fold_scale(trainer.sae, trainer.activation_scaler.scaling_factor)
+    scale = trainer.activation_scaler.scaling_factor
+    if scale is not None:
+        fold_scale(trainer.sae, scale)
     trainer.set_final_sae_metadata()
 
 

@@ -15,7 +15,7 @@ import torch
 from tqdm.auto import tqdm
 
 from fac_lab.errors import DataError
-from fac_lab.features.collect import batches
+from fac_lab.features.batches import batches
 from fac_lab.features.subject import Subject, pooled_mask
 
 if TYPE_CHECKING:

@@ -28,7 +28,9 @@ LABEL_COLUMNS = ("feature", "summary", "check", "confirmed", "check_reason", "ve
 class Labels(Readings):
     """A lab that names features and judges them."""
 
-    def annotate(self, stats: FeatureStats, features: Sequence[int], *, task: str = "toxicity") -> pd.DataFrame:
+    def annotate(
+        self, stats: FeatureStats, features: Sequence[int] | np.ndarray, *, task: str = "toxicity"
+    ) -> pd.DataFrame:
         """Name features from their top spans, check the names, and judge whether they matter to a task.
 
         One row per feature: `feature`, `summary` (None: cannot tell), `check` (the second look's verdict, None where
@@ -43,7 +45,7 @@ class Labels(Readings):
             checks = verify(explanations, stats, self.annotator, prompts)
             frame = _labels(explanations, checks, judge(explanations, self.annotator, prompts, rubric))
             artifact.write_frame("labels.parquet", frame)
-            counts = {name: int(frame[name].sum()) for name in ("confirmed", "relevant")}
+            counts = {name: int(np.count_nonzero(frame[name])) for name in ("confirmed", "relevant")}
             return {"features": len(frame), "named": int(frame.summary.notna().sum()), **counts}
 
         artifact = self.store.once(
@@ -160,7 +162,8 @@ class Labels(Readings):
 
 
 def _summaries(labels: pd.DataFrame) -> dict[int, str]:
-    return {int(row.feature): row.summary for row in labels.itertuples() if isinstance(row.summary, str)}
+    pairs = zip(labels["feature"], labels["summary"], strict=True)
+    return {int(feature): summary for feature, summary in pairs if isinstance(summary, str)}
 
 
 def _but_summaries(artifact: Artifact) -> dict[str, Any]:

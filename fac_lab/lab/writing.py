@@ -52,12 +52,12 @@ class Writing(Labels):
         # A frame that was stored has NaN where a feature could not be named.
         briefs = [
             Brief(
-                int(row.feature),
-                None if pd.isna(row.summary) else row.summary,
-                tuple(span.text for span in stats.spans(row.feature)),
-                row.relevant,
+                int(feature),
+                summary if isinstance(summary, str) else None,
+                tuple(span.text for span in stats.spans(int(feature))),
+                relevant,
             )
-            for row in labels.itertuples()
+            for feature, summary, relevant in zip(labels["feature"], labels["summary"], labels["relevant"], strict=True)
         ]
 
         def write() -> list[Sample]:

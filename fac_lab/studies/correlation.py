@@ -27,9 +27,9 @@ from fac_lab.correlation import Correlation, compare, correlate, first_shares, p
 from fac_lab.coverage import cover, threshold, weighted_fac
 from fac_lab.errors import DataError
 from fac_lab.features.stats import FeatureStats
-from fac_lab.features.subject import Subject
 from fac_lab.lab import Lab
 from fac_lab.settings import CoverageRule
+from fac_lab.studies.diversity import Embedding, diversity_columns
 from fac_lab.studies.label_ways import as_mask
 from fac_lab.studies.make_up import DESIGNS, MakeUp, design, toxic_rows, true_coverage
 from fac_lab.studies.missing import PAPER_RULE, main_concepts, world_corpus
@@ -47,10 +47,7 @@ OUTCOME = "auprc"
 NO_MEASURES = ("auprc", "made_")
 """How the names of columns begin that are no measures of a data set."""
 KINDS = ("pearson", "spearman", "kendall")
-DENSE_CLUSTERS = 256
-"""Clusters of the anchor's vectors, for dense coverage and semantic entropy: about as many as there are concepts."""
 SAFE_SEED, DESIGN_SEED = 6000, 7
-DIVERSITY_VERSION = 1
 
 
 def correlation_study(lab: Lab, *, sets: Mapping[str, int] = SETS, judged: int | None = None) -> pd.DataFrame:
@@ -159,55 +156,6 @@ def fac_columns(
             if column == MAIN:
                 found |= {f"{column}_{by}": weighted_fac(coverage, by) for by in ("frequency", "magnitude")}
     return found
-
-
-class Embedding:
-    """Vectors of texts by the subject, where its features are read, from the anchor's mean; the anchor's clusters.
-
-    Hidden states have a large part in common, beside which all texts look alike: it is taken off.
-    """
-
-    def __init__(self, subject: Subject, anchor: Corpus) -> None:
-        from fac_lab.diversity import find_clusters
-        from fac_lab.features.embeddings import embed
-
-        self.subject = subject
-        vectors = embed(subject, [row.text for row in anchor])
-        self.centre = vectors.mean(axis=0)
-        self.clusters = find_clusters(vectors - self.centre, min(DENSE_CLUSTERS, len(vectors)))
-        self.origin = {"subject": subject.digest, "anchor": anchor.digest, "clusters": DENSE_CLUSTERS}
-
-    def of(self, texts: Sequence[str]) -> np.ndarray:
-        """float32 `[n_texts, d_model]`."""
-        from fac_lab.features.embeddings import embed
-
-        return embed(self.subject, texts) - self.centre
-
-
-def diversity_columns(lab: Lab, texts: Sequence[str], embedding: Embedding) -> dict[str, float]:
-    """Every measure of diversity of some texts, by name; kept, since some of them take a while."""
-    artifact = lab.store.once(
-        "diversity",
-        lambda _: {name: None if np.isnan(value) else value for name, value in measured(texts, embedding).items()},
-        version=DIVERSITY_VERSION,
-        texts=list(texts),
-        embedding=embedding.origin,
-    )
-    return {name: float("nan") if value is None else value for name, value in artifact.facts.items()}
-
-
-def measured(texts: Sequence[str], embedding: Embedding) -> dict[str, float]:
-    """The same, measured: the one place where this study meets the measures."""
-    from fac_lab.diversity import diversity
-    from fac_lab.features.gradients import loss_gradients
-
-    found = diversity(
-        list(texts),
-        vectors=embedding.of(texts),
-        gradients=loss_gradients(embedding.subject, texts),
-        clusters=embedding.clusters,
-    )
-    return {name: float(value) for name, value in found.items() if name not in COVARIATES}
 
 
 def outcome_columns(runs: Sequence[float]) -> dict[str, float]:

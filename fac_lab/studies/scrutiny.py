@@ -25,13 +25,13 @@ from fac_lab.studies.correlation import (
     COVARIATES,
     OUTCOME,
     SUPPORT,
-    Embedding,
     corpus_of,
     data_sets,
     relevant_sets,
     sets_by_label,
     without_spans,
 )
+from fac_lab.studies.diversity import Embedding
 from fac_lab.studies.missing import world_corpus
 
 SAES = ((4096, 3), (1024, 3), (1024, 1), (1024, 10))

@@ -9,7 +9,6 @@ distribution, and on its training rows.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -22,73 +21,17 @@ from fac_lab.coverage import Coverage, gap_coverage
 from fac_lab.features.stats import FeatureStats
 from fac_lab.lab import Lab
 from fac_lab.studies.coverage_grid import above, subset
-from fac_lab.studies.missing import world_corpus
+from fac_lab.studies.mixtures import PER_CONCEPT, Mixture, mixture, test_queries, training_rows, uniform
 from fac_lab.studies.toxicity import Gap, harmful_gap
-from fac_lab.world import Concept, Dice, concepts, draw_query
+from fac_lab.studies.witnesses import FOLDS, told_apart, told_by_missing
+from fac_lab.world import Dice, concepts, draw_query
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 """How much of what is held out has been filled."""
 SIZES = (100, 400, 1600)
-PER_CONCEPT = 10
-"""Test queries about each concept, the same for all detectors."""
 EPS = 0.01
 """Smoothing of the stored divergences; the counts to work out the surrogate for any other are stored too."""
-FOLDS = 5
-WITNESSES = ("features", "vectors", "missing")
-"""Ways of telling two data sets apart: naive Bayes on which features are active; the five nearest neighbours among the
-subject's vectors; whether a text activates any feature that the other data set lacks, which is what FAC looks at. Both
-classifiers are as scikit-learn sets them: nothing was chosen on these data."""
 TERMS_VERSION, ERRORS_VERSION = 1, 1
-
-
-class Mixture(NamedTuple):
-    """A training distribution: uniform over some concepts, and over others with the mass of what was held out."""
-
-    kept: tuple[Concept, ...]
-    extra: tuple[Concept, ...]
-    """What the filling queries are about: held-out concepts, or harmful ones of `kept` where nothing is filled."""
-    extra_mass: float
-
-    @property
-    def over_concepts(self) -> np.ndarray:
-        """Probability of each concept of the world, in its order, `[n_concepts]`."""
-        kept, extra = set(self.kept), set(self.extra)
-        one = {concept: (1 - self.extra_mass) / len(kept) for concept in kept}
-        for concept in extra:
-            one[concept] = one.get(concept, 0.0) + self.extra_mass / len(extra)
-        return np.array([one.get(concept, 0.0) for concept in concepts()])
-
-
-def mixture(held_out: Sequence[Concept], share: float, *, order: int) -> Mixture:
-    """The distribution with `share` of the held-out concepts filled; `order` draws which come first."""
-    kept = tuple(concept for concept in concepts() if concept not in held_out)
-    dice = np.random.default_rng(order)
-    first = [held_out[i] for i in dice.permutation(len(held_out))[: round(share * len(held_out))]]
-    extra = tuple(first) or tuple(concept for concept in kept if concept.harmful)
-    return Mixture(kept, extra, len(held_out) / len(concepts()))
-
-
-def training_rows(gap: Gap, mixed: Mixture, n: int, *, seed: int) -> tuple[list[Row], list[Row]]:
-    """`n` rows of the mixture: those of the gap's seed, and the filling ones; a smaller n takes the first of each."""
-    n_extra = round(n * mixed.extra_mass)
-    others = [concept for concept in concepts() if concept not in mixed.extra]
-    filling = world_corpus("filling", n_extra, seed=seed, without=others)
-    return list(gap.seed)[: n - n_extra], list(filling)
-
-
-def uniform() -> np.ndarray:
-    """D: every concept alike, `[n_concepts]`."""
-    return np.full(len(concepts()), 1 / len(concepts()))
-
-
-def test_queries(per_concept: int = PER_CONCEPT, *, seed: int = 8) -> list[Row]:
-    """Fresh labelled queries, as many about each concept, in the order of concepts."""
-    dice = Dice(seed)
-    return [
-        Row(f"test-{c}-{i}", draw_query(concept, dice), int(concept.harmful), concept.id)
-        for c, concept in enumerate(concepts())
-        for i in range(per_concept)
-    ]
 
 
 def feature_terms(
@@ -119,52 +62,6 @@ def feature_terms(
     }
 
 
-def told_apart(p: np.ndarray | sparse.csr_matrix, q: np.ndarray | sparse.csr_matrix, *, seed: int = 0) -> float:
-    """Lower bound on the total variation of what p and q `[n, d]` are samples of: `2 a - 1`.
-
-    a is the balanced accuracy, over FOLDS folds of held-out rows, of naive Bayes (sparse rows: what is not 0 is active)
-    or of the nearest neighbours (dense rows). A bound in the long run: the estimate scatters around a number that is at
-    most the total variation, and may be negative.
-    """
-    from sklearn.naive_bayes import BernoulliNB
-    from sklearn.neighbors import KNeighborsClassifier
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    binary = sparse.issparse(p)
-    both = sparse.vstack([p, q]).tocsr() if binary else np.concatenate([p, q])
-    label = np.repeat([0, 1], [p.shape[0], q.shape[0]])
-    hits = []
-    for inside, outside in _folds(label, seed):
-        model = BernoulliNB() if binary else make_pipeline(StandardScaler(), KNeighborsClassifier())
-        right = model.fit(both[inside], label[inside]).predict(both[outside]) == label[outside]
-        hits.append([right[label[outside] == side].mean() for side in (0, 1)])
-    return bounds.tv_from_accuracy(float(np.mean(hits)))
-
-
-def told_by_missing(p: sparse.csr_matrix, q: sparse.csr_matrix, delta: float | np.ndarray, *, seed: int = 0) -> float:
-    """Lower bound on the total variation by one event: a text activates a feature that the rows of q lack.
-
-    Features are looked for in some folds of rows and the event is counted in the other: what p has more of it than q.
-    """
-    active = [above(matrix, delta) for matrix in (p, q)]
-    label = np.repeat([0, 1], [p.shape[0], q.shape[0]])
-    both = sparse.vstack(active).tocsr()
-    found = []
-    for inside, outside in _folds(label, seed):
-        count = [np.asarray(both[inside[label[inside] == side]].sum(axis=0)).ravel() for side in (0, 1)]
-        lacking = (count[1] == 0) & (count[0] > 0)
-        event = np.asarray(both[outside][:, lacking].sum(axis=1)).ravel() > 0
-        found.append(event[label[outside] == 0].mean() - event[label[outside] == 1].mean())
-    return float(np.mean(found))
-
-
-def _folds(label: np.ndarray, seed: int):
-    from sklearn.model_selection import StratifiedKFold
-
-    return StratifiedKFold(FOLDS, shuffle=True, random_state=seed).split(label, label)
-
-
 def theory_study(
     lab: Lab,
     anchor: FeatureStats,
@@ -178,7 +75,7 @@ def theory_study(
 
     `anchor` has its matrix. Columns: `held_out_set`, `n`, `filled`, `seed`; `fac`, `gap_coverage` of the gap's seed
     with the filling rows; the counts and divergences of `feature_terms` for the training rows; `tv`, exact, and
-    `tv_features`, `tv_vectors`, `tv_missing` (WITNESSES) for the largest size; `risk`, `risk_gen`, `train_error`.
+    `tv_features`, `tv_vectors`, `tv_missing` (see `witnesses`) for the largest size; `risk`, `risk_gen`, `train_error`.
     """
     test = test_queries(per_concept)
     rows = []

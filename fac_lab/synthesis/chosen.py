@@ -9,6 +9,7 @@ import pandas as pd
 
 from fac_lab.errors import SettingsError
 from fac_lab.rows import Row
+from fac_lab.shapes import size
 from fac_lab.synthesis.samples import Sample
 from fac_lab.synthesis.selection import Selection, covering, select_greedily
 from fac_lab.synthesis.spread import select_at_random, select_centres, select_k_center
@@ -46,7 +47,7 @@ def choose(
     if way == "greedy":
         return select_greedily(matrix, features, n, delta=delta)
     if way == "random":
-        return select_at_random(matrix.shape[0], n, seed=seed)
+        return select_at_random(size(matrix)[0], n, seed=seed)
     if vectors is None:
         raise SettingsError(f"{way} needs one vector per row: pass vectors")
     if way == "k_means":
@@ -75,7 +76,7 @@ def as_samples(
     records = []
     for place, number in enumerate(selection.rows.tolist()):
         held = slice(covered.indptr[number], covered.indptr[number + 1])
-        own, strength = covered.indices[held], covered.data[held]
+        own, strength = covered.indices[held], np.asarray(covered.data[held], np.float64)
         best = int(np.lexsort((-strength, ~new[own]))[0]) if len(own) else None
         row = rows[number]
         records.append(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from fac_lab.errors import DataError, SettingsError
+from fac_lab.shapes import size
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -35,7 +36,15 @@ class Selection(NamedTuple):
     """Why fewer rows were chosen than were asked for; empty where they were not."""
 
     @classmethod
-    def of(cls, rows: Sequence[int], gains: Sequence[float], asked: int, *, why: str, rounds=None) -> "Selection":
+    def of(
+        cls,
+        rows: Sequence[int] | np.ndarray,
+        gains: Sequence[float] | np.ndarray,
+        asked: int,
+        *,
+        why: str,
+        rounds: np.ndarray | None = None,
+    ) -> "Selection":
         """A selection for `asked` rows; where it has fewer, `why` is said in the log and kept as `short`."""
         short = f"{len(rows)} rows chosen instead of {asked}: {why}" if len(rows) < asked else ""
         if short:
@@ -68,11 +77,12 @@ def select_greedily(
     """
     n = check_budget(n)
     features = np.unique(np.asarray(features, np.int64))
-    if len(features) and not 0 <= features[0] <= features[-1] < pool.shape[1]:
-        raise DataError(f"features lie in 0 to {pool.shape[1] - 1}, but {features[0]} to {features[-1]} were asked for")
+    n_rows, d_sae = size(pool)
+    if len(features) and not 0 <= features[0] <= features[-1] < d_sae:
+        raise DataError(f"features lie in 0 to {d_sae - 1}, but {features[0]} to {features[-1]} were asked for")
     features_of = covering(pool, features, delta)
     rows_of = features_of.tocsc()
-    free = np.ones(pool.shape[0], bool)
+    free = np.ones(n_rows, bool)
     chosen: list[tuple[int, int, int]] = []
     number = 1
     while len(chosen) < n:
@@ -82,14 +92,14 @@ def select_greedily(
             break
         number += 1
     rows, gains, rounds = np.array(chosen, np.int64).reshape(-1, 3).T
-    why = f"no other of the pool's {pool.shape[0]} rows activates one of the {len(features)} features"
+    why = f"no other of the pool's {n_rows} rows activates one of the {len(features)} features"
     return Selection.of(rows, gains, n, why=why, rounds=rounds)
 
 
 def covering(pool: "csr_matrix", features: np.ndarray, delta: float | np.ndarray) -> "csr_matrix":
     """Activations of `features` above `delta`, `[n_rows, n_features]`, sorted; nothing else is stored."""
     columns = pool.tocsc()[:, features]
-    threshold = np.broadcast_to(np.asarray(delta, np.float64), pool.shape[1])[features]
+    threshold = np.broadcast_to(np.asarray(delta, np.float64), size(pool)[1])[features]
     columns.data[columns.data <= np.repeat(threshold, np.diff(columns.indptr))] = 0
     columns.eliminate_zeros()
     columns.sort_indices()
@@ -103,7 +113,7 @@ def _one_round(
     gain = np.diff(features_of.indptr).astype(np.int64)
     mass = np.asarray(features_of.sum(axis=1), np.float64).reshape(-1)
     gain[~free] = 0
-    wanted = np.ones(features_of.shape[1], bool)
+    wanted = np.ones(size(features_of)[1], bool)
     while len(chosen) < n and (most := int(gain.max(initial=0))):
         best = np.flatnonzero(gain == most)
         row = int(best[np.argmax(mass[best])])

@@ -4,6 +4,7 @@ The baselines of greedy coverage. They look at one vector per row; distances are
 """
 
 import warnings
+from typing import Any
 
 import numpy as np
 
@@ -87,7 +88,7 @@ def select_centres(vectors: np.ndarray, n: int, *, seed: int = 0) -> Selection:
         rows = np.sort(first)[:n]
         return Selection.of(rows, np.ones(len(rows)), n, why=why)
     large = len(points) * n > LARGE
-    settings = {"n_clusters": n, "n_init": 1, "random_state": seed}
+    settings: dict[str, Any] = {"n_clusters": n, "n_init": 1, "random_state": seed}
     model = MiniBatchKMeans(**settings, batch_size=4096) if large else KMeans(**settings)
     with warnings.catch_warnings():
         # Rows that differ by rounding only make fewer clusters than asked for, which is no harm here.

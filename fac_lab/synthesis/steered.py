@@ -57,16 +57,14 @@ def goals_for(
     features: Sequence[int], relevant: Sequence[bool], stats: FeatureStats, delta: float | np.ndarray
 ) -> list[Goal]:
     """The goals of some features: `stats` are the anchor's, `delta` is one threshold or `[d_sae]`."""
-    features = np.asarray(features, np.int64)
-    if len(features) and not 0 <= features.min() <= features.max() < stats.d_sae:
-        raise DataError(
-            f"features lie in 0 to {stats.d_sae - 1}, but {features.min()} to {features.max()} were asked for"
-        )
-    deltas = np.broadcast_to(np.asarray(delta, np.float64), (stats.d_sae,))[features]
-    usual = mean_above(stats, features, deltas)
+    asked = np.asarray(features, np.int64)
+    if len(asked) and not 0 <= asked.min() <= asked.max() < stats.d_sae:
+        raise DataError(f"features lie in 0 to {stats.d_sae - 1}, but {asked.min()} to {asked.max()} were asked for")
+    deltas = np.broadcast_to(np.asarray(delta, np.float64), (stats.d_sae,))[asked]
+    usual = mean_above(stats, asked, deltas)
     return [
         Goal(int(feature), bool(is_relevant), float(limit), float(mean))
-        for feature, is_relevant, limit, mean in zip(features, relevant, deltas, usual, strict=True)
+        for feature, is_relevant, limit, mean in zip(asked, relevant, deltas, usual, strict=True)
     ]
 
 
@@ -159,7 +157,7 @@ def steer(
         limit = settings.perplexity_limit * usual_perplexity(writer, settings.unsteered_draws)
         for draw in range(settings.draws):
             samples += run.draw(draw, limit)
-    place = {goal.feature: i for i, goal in enumerate(goals)}
+    place: dict[int | None, int] = {goal.feature: i for i, goal in enumerate(goals)}
     samples.sort(key=lambda sample: (place[sample.feature], sample.draw))
     samples = choose(samples, per_group=sampling.per_feature)
     reasons = Counter(sample.reason.split(":")[0] for sample in samples if not sample.kept)
@@ -226,7 +224,7 @@ class _Run:
         """One candidate without a text for each goal that cannot be steered."""
         return [
             self._sample(row, "", draw=0, reason=str(self._refusals[row]))
-            for row in np.flatnonzero(self._refusals != "")
+            for row in np.flatnonzero(self._refusals != "").tolist()
         ]
 
     def draw(self, draw: int, limit: float) -> list[Sample]:
@@ -242,7 +240,7 @@ class _Run:
         texts = ["" if draft.reason else draft.text for draft in drafts]
         activations = self._activations(rows, texts)
         samples, unsound = [], np.zeros(len(rows), bool)
-        for i, (row, draft) in enumerate(zip(rows, drafts, strict=True)):
+        for i, (row, draft) in enumerate(zip(rows.tolist(), drafts, strict=True)):
             reason = draft.reason or said_fault(texts[i], QUERY, self.style, shown=(), instructions=())
             if not reason and not surprise[i] <= limit:
                 reason = f"unlikely: perplexity {surprise[i]:.4g} is above {limit:.4g}"
@@ -264,7 +262,7 @@ class _Run:
         found = np.full(len(rows), np.nan)
         filled = np.flatnonzero([bool(text) for text in texts])
         for start in range(0, len(filled), _MEASURED_AT_ONCE):
-            part = filled[start : start + _MEASURED_AT_ONCE]
+            part: list[int] = filled[start : start + _MEASURED_AT_ONCE].tolist()
             features = [self.goals[row].feature for row in rows[part]]
             found[part] = np.diagonal(self.measure([texts[i] for i in part], features))
         return found

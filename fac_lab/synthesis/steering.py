@@ -110,8 +110,9 @@ class Writer:
     @torch.inference_mode()
     def _written(self, seeds: Sequence[int]) -> list[Draft]:
         model, sampling = self.subject.model, self.sampling
-        options = {"temperature": sampling.temperature, "top_p": sampling.top_p}
-        requests = [ChatRequest((), seed=int(seed), **options) for seed in seeds]
+        requests = [
+            ChatRequest((), temperature=sampling.temperature, top_p=sampling.top_p, seed=int(seed)) for seed in seeds
+        ]
         ids = torch.tensor([self.opening] * len(seeds), device=self.subject.device)
         config = GenerationConfig(
             max_new_tokens=self._room,

@@ -98,8 +98,9 @@ def synthesise(
     repeated = [feature for feature, n in Counter(brief.feature for brief in briefs).items() if n > 1]
     if repeated:
         raise DataError(f"feature {repeated[0]} has more than one brief: pass each feature once")
-    thresholds = {
-        brief.feature: float(delta) if np.ndim(delta) == 0 else float(delta[brief.feature]) for brief in briefs
+    limits = np.asarray(delta, np.float64)
+    thresholds: dict[int | None, float] = {
+        brief.feature: float(limits if limits.ndim == 0 else limits[brief.feature]) for brief in briefs
     }
     activations = _Activations(measure, [brief.feature for brief in briefs])
 
@@ -112,7 +113,7 @@ def synthesise(
         activations.add([sample.text for sample in second])
 
     scored = [_score(sample, activations, thresholds, settings.filter == "paper") for sample in first + second]
-    place = {brief.feature: i for i, brief in enumerate(briefs)}
+    place: dict[int | None, int] = {brief.feature: i for i, brief in enumerate(briefs)}
     samples = choose(
         sorted(scored, key=lambda sample: (place[sample.feature], sample.step, sample.draw)),
         per_group=settings.per_feature,
@@ -151,7 +152,8 @@ class _Activations:
     def __init__(self, measure: Measure, features: Sequence[int]) -> None:
         self._measure = measure
         self._features = list(features)
-        self._column = {feature: i for i, feature in enumerate(features)}
+        # A sample may be for no feature, those of the briefs never are.
+        self._column: dict[int | None, int] = {feature: i for i, feature in enumerate(features)}
         self._rows: dict[str, np.ndarray] = {}
 
     def add(self, texts: Iterable[str]) -> None:
@@ -160,7 +162,7 @@ class _Activations:
         if new:
             self._rows.update(zip(new, self._measure(new, self._features), strict=True))
 
-    def of(self, text: str, feature: int) -> float:
+    def of(self, text: str, feature: int | None) -> float:
         """Activation of a measured text; nan of an empty one."""
         return float(self._rows[text][self._column[feature]]) if text else float("nan")
 
@@ -169,12 +171,12 @@ def _pairs(
     briefs: Sequence[Brief],
     first: Sequence[Sample],
     activations: _Activations,
-    thresholds: dict[int, float],
+    thresholds: dict[int | None, float],
     *,
     fallback: str,
 ) -> dict[int, Pair]:
     """The pair of each feature that has one, from the sound candidates of step 1."""
-    sound: dict[int, list[str]] = {brief.feature: [] for brief in briefs}
+    sound: dict[int | None, list[str]] = {brief.feature: [] for brief in briefs}
     for sample in first:
         if not sample.reason:
             sound[sample.feature].append(sample.text)
@@ -261,7 +263,9 @@ def _draft(brief: Brief, pair: Pair | None, **made_by: Any) -> Sample:
     )
 
 
-def _score(sample: Sample, activations: _Activations, thresholds: dict[int, float], must_activate: bool) -> Sample:
+def _score(
+    sample: Sample, activations: _Activations, thresholds: dict[int | None, float], must_activate: bool
+) -> Sample:
     """The sample with its activation; where it must activate and does not exceed delta, refused."""
     activation = activations.of(sample.text, sample.feature)
     reason = sample.reason

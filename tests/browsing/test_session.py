@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from fac_lab.browsing.filters import Filters
 from fac_lab.browsing.session import BrowserSession
-from fac_lab.browsing.table import Filters
 from fac_lab.coverage import cover
 from fac_lab.errors import ArtifactError, SettingsError
 from fac_lab.features.spans import SpanTable

@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 
 from fac_lab.browsing.edits import Edit, Overlay
-from fac_lab.browsing.table import COLUMNS, FeatureTable, Filters, truth_columns
+from fac_lab.browsing.filters import Filters
+from fac_lab.browsing.table import COLUMNS, FeatureTable, truth_columns
 from fac_lab.errors import SettingsError
 
 VERDICTS = ["Yes", "Probably", "Maybe", "No", None]

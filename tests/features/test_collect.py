@@ -9,7 +9,7 @@ import torch
 from fac_lab.corpora import Corpus, Row
 from fac_lab.errors import ArtifactError, DataError, ModelError
 from fac_lab.features import collect as module
-from fac_lab.features.collect import batches, collect, measure
+from fac_lab.features.collect import collect, measure
 from fac_lab.features.stats import FeatureStats
 from fac_lab.settings import CollectSettings
 from fac_lab.store import Store
@@ -76,17 +76,6 @@ def test_collect_is_the_definition(any_subject, make_sae, architecture, pool):
             assert span.text in text
             start, stop = tokens.offsets[position[feature]]
             assert span.text[slice(*span.peak)] == text[start:stop]
-
-
-def test_batches_hold_every_text_once_within_the_budget():
-    lengths = [3, 50, 1, 7, 7, 200, 0, 12]
-    found = list(batches(lengths, 60))
-    assert sorted(index for batch in found for index in batch) == list(range(len(lengths)))
-    longest = [max(lengths[index] for index in batch) for batch in found]
-    assert longest == sorted(longest, reverse=True)
-    for batch, width in zip(found, longest, strict=True):
-        assert len(batch) * width <= 60 or len(batch) == 1
-    assert len(found) == 4  # 200 | 50 | 12 7 7 3 1 | 0, because 60 // 12 = 5
 
 
 @pytest.mark.parametrize(("batch_tokens", "chunk"), [(1, 1), (60, 5), (10_000, 100)])

@@ -10,7 +10,7 @@ from scipy import stats
 from fac_lab.coverage import cover
 from fac_lab.errors import DataError
 from fac_lab.lab import Lab
-from fac_lab.studies import correlation
+from fac_lab.studies import correlation, diversity
 from fac_lab.studies.correlation import MAIN, correlation_study, correlations, family_of, measures_of, next_best
 from fac_lab.studies.results import RESULTS
 from fac_lab.studies.scrutiny import scrutiny_study
@@ -117,7 +117,7 @@ def test_fac_of_a_data_set_is_that_of_its_coverage(lab, results):
 
 @pytest.mark.slow
 def test_run_again_it_is_read_not_made(lab, results, monkeypatch):
-    monkeypatch.setattr(correlation, "measured", None)
+    monkeypatch.setattr(diversity, "measured", None)
     monkeypatch.setattr(lab.backbone.model, "forward", None)
     pd.testing.assert_frame_equal(correlation_study(lab, sets=SETS, judged=16), results)
 

@@ -10,51 +10,15 @@ from fac_lab.coverage import Coverage
 from fac_lab.display import theory as shown
 from fac_lab.lab import Lab
 from fac_lab.settings import CoverageRule
-from fac_lab.studies import theory
+from fac_lab.studies import mixtures, theory
 from fac_lab.studies.results import RESULTS
-from fac_lab.world import concepts, hold_out, recognise
+from fac_lab.world import concepts, hold_out
 
 HELD = hold_out(36, seed=0, harmful=True)
 
 
 def test_it_is_registered():
     assert "theory" in RESULTS
-
-
-def test_exact_total_variation_falls_with_what_is_filled():
-    found = [
-        bounds.total_variation(theory.uniform(), theory.mixture(HELD, share, order=1).over_concepts)
-        for share in theory.SHARES
-    ]
-    # 36 of 240 concepts lack; their mass lies elsewhere until they are filled.
-    assert found == pytest.approx([0.15, 0.1125, 0.075, 0.0375, 0.0])
-
-
-def test_filling_is_nested_and_its_order_is_drawn():
-    extras = [set(theory.mixture(HELD, share, order=1).extra) for share in (0.25, 0.5, 1.0)]
-    assert extras[0] < extras[1] < extras[2] == set(HELD)
-    assert set(theory.mixture(HELD, 0.25, order=2).extra) != extras[0]
-    none = theory.mixture(HELD, 0.0, order=1)
-    assert all(concept.harmful and concept not in HELD for concept in none.extra) and len(none.extra) == 36
-
-
-def test_a_mixture_is_what_its_rows_are_drawn_from():
-    mixed = theory.mixture(HELD, 0.5, order=1)
-    gap = type("Gap", (), {"seed": theory.world_corpus("seed", 3000, seed=5, without=HELD)})
-    kept, filling = theory.training_rows(gap, mixed, 2000, seed=6)
-    assert len(kept) + len(filling) == 2000 and len(filling) == 300
-    place = {concept.id: i for i, concept in enumerate(concepts())}
-    seen = np.bincount([place[row.concept] for row in [*kept, *filling]], minlength=len(place)) / 2000
-    assert bounds.total_variation(seen, mixed.over_concepts) < 0.15, "what chance leaves at 8 rows a concept"
-    assert not seen[mixed.over_concepts == 0].any()
-    fewer = theory.training_rows(gap, mixed, 100, seed=6)
-    assert [row.text for part in fewer for row in part] == [row.text for row in [*kept[:85], *filling[:15]]]
-
-
-def test_queries_tell_their_concept_so_that_text_and_concept_are_as_far_apart():
-    rows = theory.test_queries(2)
-    assert [recognise(row.text).id for row in rows] == [row.concept for row in rows]
-    assert len(rows) == 2 * len(concepts()) and sum(row.label for row in rows) == 2 * 72
 
 
 def test_feature_terms_by_hand():
@@ -70,25 +34,6 @@ def test_feature_terms_by_hand():
     nothing = theory.feature_terms(anchor, 0 * anchor, relevant, 2, eps=0.1)
     assert nothing["n_covered"] == 0 and nothing["kl_uniform"] == pytest.approx(math.log(4 / 3))
     assert math.isnan(theory.feature_terms(anchor, other, relevant, 99)["kl_frequency"])
-
-
-def samples(n: int, shares: list[float], seed: int) -> sparse.csr_matrix:
-    """Rows that activate one of len(shares) features each."""
-    kinds = np.random.default_rng(seed).choice(len(shares), n, p=shares)
-    return sparse.csr_matrix((np.full(n, 2.0), (np.arange(n), kinds)), shape=(n, len(shares)))
-
-
-def test_witnesses_see_what_differs_and_no_more():
-    p, q = samples(800, [0.25] * 4, 0), samples(800, [0.5, 0.5, 0, 0], 1)
-    noise = np.random.default_rng(3).normal(0, 0.1, (2, 800, 4))  # neighbours at equal distances have no order
-    dense = theory.told_apart(p.toarray() + noise[0], q.toarray() + noise[1])
-    assert 0.3 < dense < 0.58, "five neighbours outvote what is only twice as likely in four cases of five"
-    for found in (theory.told_apart(p, q), theory.told_by_missing(p, q, 1.0)):
-        assert found == pytest.approx(0.5, abs=0.08)
-    alike = samples(800, [0.25] * 4, 2)
-    for found in (theory.told_apart(p, alike), theory.told_by_missing(p, alike, 1.0)):
-        assert abs(found) < 0.12
-    assert theory.told_by_missing(p, q, 3.0) == 0, "nothing is above the threshold"
 
 
 def test_entropies():
@@ -121,12 +66,12 @@ def drawn() -> pd.DataFrame:
     dice = np.random.default_rng(0)
     lines = []
     for held_out_set, n, filled in ((s, n, f) for s in (0, 1) for n in (40, 80) for f in (0.0, 1.0)):
-        mixed = theory.mixture(HELD, filled, order=held_out_set)
+        mixed = mixtures.mixture(HELD, filled, order=held_out_set)
         wrong = dice.random(len(concepts())) ** 4
         line = {"held_out_set": held_out_set, "n": n, "filled": filled, "seed": 42}
         line |= theory.feature_terms(np.array([4, 3, 1, 2]), dice.integers(0, 3, 4), np.ones(4, bool), 2)
-        line |= {"risk": theory.uniform() @ wrong, "risk_gen": mixed.over_concepts @ wrong, "train_error": 0.01}
-        line |= dict.fromkeys(shown.WITNESSES, bounds.total_variation(theory.uniform(), mixed.over_concepts))
+        line |= {"risk": mixtures.uniform() @ wrong, "risk_gen": mixed.over_concepts @ wrong, "train_error": 0.01}
+        line |= dict.fromkeys(shown.WITNESSES, bounds.total_variation(mixtures.uniform(), mixed.over_concepts))
         lines.append(line)
     return pd.DataFrame(lines)
 

@@ -10,16 +10,13 @@ from fac_lab.synthesis.baselines.tools import NO_TOOLS, Tools, screen, seed_pool
 from fac_lab.synthesis.formats import CHOICE, INSTRUCTION, PAIR, QUERY
 from fac_lab.synthesis.plain import draw_until
 from fac_lab.synthesis.samples import Sample
-from fac_lab.synthesis.writer import Draft, Messages, Writer
+from fac_lab.synthesis.writer import Draft, Writer
 
 SHOWN = 2
 """Seeds a plan is made from, as in the paper."""
 READINGS = 3
 """Answers of which the majority has to be the one that was meant."""
 PLAN_TOKENS, CHECK_TOKENS = 256, 32
-
-Plan = str | Topic | None
-"""What is to be written: in a large model's words, or as a mini model names it."""
 
 _INTENT = ("What does the user want?", "Something that harms or deceives somebody.", "Nothing harmful.")
 _ANSWERABLE = (
@@ -58,9 +55,7 @@ def cot_self_instruct(
     def draw(numbers: Sequence[int]) -> list[Draft]:
         draw_seeds = [writer.seed("cot_self_instruct", seed, number) for number in numbers]
         shown = [random.Random(draw_seed).sample(pool, min(SHOWN, len(pool))) for draw_seed in draw_seeds]
-        plans = _plans(writer, shown, draw_seeds) if structured else topics(writer, [texts[0] for texts in shown])
-        drafts = writer.write(_asked(writer, plans), draw_seeds, _material(writer, shown, plans))
-        drafts = (_answered if structured else _reread)(drafts, writer, plans)
+        drafts = (_planned if structured else _named)(writer, shown, draw_seeds)
         return screen(drafts, writer, judge)
 
     names = ("cot_plan", "cot_write", "cot_check") if structured else ("one_step",)
@@ -82,27 +77,24 @@ def question_of(draft: Draft, writer: Writer) -> tuple[str, str, str, str]:
     raise AssertionError(f"format {writer.form.name} has no question")
 
 
-def _plans(writer: Writer, shown: Sequence[Sequence[str]], seeds: Sequence[int]) -> list[str]:
-    prompt, quote = writer.prompt("cot_plan"), writer.style.quote
-    asked = [writer.messages(prompt, examples=[quote(text) for text in texts]) for texts in shown]
-    return writer.say(asked, seeds, max_tokens=PLAN_TOKENS)
+def _planned(writer: Writer, shown: Sequence[Sequence[str]], seeds: Sequence[int]) -> list[Draft]:
+    """Drafts of a large model: planned in its own words, written, answered. None may copy seeds or plan."""
+    think, write, quote = writer.prompt("cot_plan"), writer.prompt("cot_write"), writer.style.quote
+    asked = [writer.messages(think, examples=[quote(text) for text in texts]) for texts in shown]
+    plans = writer.say(asked, seeds, max_tokens=PLAN_TOKENS)
+    asked = [writer.messages(write, plan=quote(plan)) for plan in plans]
+    material = [[*texts, plan] for texts, plan in zip(shown, plans, strict=True)]
+    return _answered(writer.write(asked, seeds, material), writer)
 
 
-def _asked(writer: Writer, plans: Sequence[Plan]) -> list[Messages]:
-    if not writer.style.structured:
-        return [write_about(writer, plan.summary if plan else None) for plan in plans]
-    prompt = writer.prompt("cot_write")
-    return [writer.messages(prompt, plan=writer.style.quote(plan or "")) for plan in plans]
+def _named(writer: Writer, shown: Sequence[Sequence[str]], seeds: Sequence[int]) -> list[Draft]:
+    """Drafts of a mini model: it names what a seed is about, writes something near, and reads that. None may copy."""
+    plans = topics(writer, [texts[0] for texts in shown])
+    asked = [write_about(writer, topic.summary if topic else None) for topic in plans]
+    return _reread(writer.write(asked, seeds, [list(texts) for texts in shown]), writer, plans)
 
 
-def _material(writer: Writer, shown: Sequence[Sequence[str]], plans: Sequence[Plan]) -> list[list[str]]:
-    """What a sample may not copy: the seeds behind its plan and, of large models, the plan."""
-    if not writer.style.structured:
-        return [list(texts) for texts in shown]
-    return [[*texts, plan or ""] for texts, plan in zip(shown, plans, strict=True)]
-
-
-def _answered(drafts: Sequence[Draft], writer: Writer, plans: Sequence[Plan]) -> list[Draft]:
+def _answered(drafts: Sequence[Draft], writer: Writer) -> list[Draft]:
     """The same drafts; sound ones whose answers are not what was meant say so."""
     prompt, quote = writer.prompt("cot_check"), writer.style.quote
     places = [i for i, draft in enumerate(drafts) if not draft.reason]
@@ -126,7 +118,7 @@ def _answered(drafts: Sequence[Draft], writer: Writer, plans: Sequence[Plan]) ->
     return decided
 
 
-def _reread(drafts: Sequence[Draft], writer: Writer, plans: Sequence[Plan]) -> list[Draft]:
+def _reread(drafts: Sequence[Draft], writer: Writer, plans: Sequence[Topic | None]) -> list[Draft]:
     """The same for mini models, whose readings are to name the domain that was planned."""
     places = [i for i, draft in enumerate(drafts) if not draft.reason]
     texts = [drafts[i].text(writer.form) for i in places for _ in range(READINGS)]

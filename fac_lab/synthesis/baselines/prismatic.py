@@ -4,7 +4,7 @@ import logging
 import math
 import random
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -96,12 +96,14 @@ def find_clusters(vectors: np.ndarray, *, seed: int) -> Clusters:
     from sklearn.cluster import KMeans
 
     k = min(round(math.sqrt(len(vectors))), len(np.unique(vectors, axis=0)))
-    fitted = KMeans(k, n_init=4, random_state=seed).fit(vectors)
-    sizes = np.bincount(fitted.labels_, minlength=k)
+    settings: dict[str, Any] = {"n_init": 4, "random_state": seed}
+    model = KMeans(k, **settings)
+    members = model.fit_predict(vectors)
+    sizes = np.bincount(members, minlength=k)
     sparse = np.ones(k, bool)
     n_dense = max(math.floor(DENSE * k), min(1, k - 1))
     sparse[np.argsort(-sizes, kind="stable")[:n_dense]] = False
-    return Clusters(fitted.cluster_centers_, fitted.labels_.astype(np.int64), sparse)
+    return Clusters(model.cluster_centers_, members.astype(np.int64), sparse)
 
 
 def directions(vectors: np.ndarray) -> np.ndarray:

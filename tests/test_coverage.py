@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import FrozenInstanceError
 
 import numpy as np
 import pytest
@@ -110,7 +111,18 @@ def test_only_relevant_features_count():
     assert found.fac_unclipped == 2 / 2
 
 
-@pytest.mark.parametrize("relevant", [np.array([0, 1, 2]), np.ones(D_SAE), np.ones(D_SAE + 1, bool)])
+@pytest.mark.parametrize(
+    "relevant",
+    [
+        np.array([0, 1, 2]),
+        np.ones(D_SAE),
+        np.ones(D_SAE, np.int64),
+        np.ones(D_SAE, object),
+        np.ones(D_SAE + 1, bool),
+        np.ones(D_SAE - 1, bool),
+        np.ones((1, D_SAE), bool),
+    ],
+)
 def test_a_relevant_set_that_is_no_mask_is_refused(relevant):
     with pytest.raises(SettingsError, match="relevant"):
         cover(stats_of(ANCHOR), stats_of(SEED), PLAIN, relevant)
@@ -164,6 +176,18 @@ def test_a_sweep_is_a_cover_per_threshold():
     assert math.isnan(frame.fac.iloc[-1])
 
 
+def test_a_sweep_takes_one_sample_for_support_unless_told_otherwise():
+    plain, told = sweep(stats_of(ANCHOR), stats_of(SEED)), sweep(stats_of(ANCHOR), stats_of(SEED), m=1)
+    assert plain.equals(told) and (plain.m == 1).all()
+    assert plain.anchor.tolist() == [int((stats_of(ANCHOR).counts(delta) >= 1).sum()) for delta in plain.delta]
+
+
+def test_a_coverage_stays_what_was_computed():
+    found = cover(stats_of(ANCHOR), stats_of(SEED), PLAIN)
+    with pytest.raises(FrozenInstanceError):
+        found.m = 2
+
+
 @pytest.mark.parametrize("key", ["subject", "sae", "pool"])
 def test_statistics_measured_differently_are_refused_by_name(key):
     origin = {"subject": "s", "sae": "a", "pool": "paper", "corpora": {"1": "anchor"}}
@@ -195,6 +219,25 @@ def test_a_diff_names_features_and_settings():
     assert changed["relevant"][1].startswith("5 features")
     with pytest.raises(SettingsError, match="two SAEs"):
         diff(before, cover(stats_of(ANCHOR, {"sae": "b"}), stats_of(SEED, {"sae": "b"}), PLAIN))
+
+
+def test_a_diff_names_each_switch_of_a_protocol_and_what_only_one_of_them_states():
+    paper, code = {"name": "paper", "cut": "text"}, {"name": "code", "cut": "text", "span": "before"}
+    before = {"subject": "s", "sae": "a", "protocol": paper}
+    after = {"subject": "t", "sae": "a", "pool": "content", "protocol": code}
+    found = diff(*(cover(stats_of(ANCHOR, origin), stats_of(SEED, origin), PLAIN) for origin in (before, after)))
+    expected = {"subject": ("s", "t"), "pool": (None, "content")}
+    expected |= {"protocol.name": ("paper", "code"), "protocol.span": (None, "before")}
+    assert found.changed == {f"{role}.{name}": pair for role in ("anchor", "seed") for name, pair in expected.items()}
+
+
+def test_a_diff_is_of_one_sae():
+    small = [FeatureStats.empty(D_SAE + more, 0, {"sae": "a"}) for more in (0, 1)]
+    covers = [cover(stats, stats, PLAIN) for stats in small]
+    other = [cover(FeatureStats.empty(D_SAE, 0, {"sae": name}), stats_of([]), PLAIN) for name in "ab"]
+    for pair in (covers, covers[::-1], other, other[::-1]):
+        with pytest.raises(SettingsError, match="two SAEs"):
+            diff(*pair)
 
 
 RULES = [
@@ -237,6 +280,27 @@ def test_damaged_files_name_themselves_and_the_cure(tmp_path, name, damage):
         file.write_bytes(whole[: len(whole) // 2] if damage == "truncated" else b"{}")
     with pytest.raises(ArtifactError, match=f"{name}.* make it again"):
         Coverage.load(tmp_path)
+
+
+def test_arrays_of_two_lengths_are_no_coverage(tmp_path):
+    cover(stats_of(ANCHOR), stats_of(SEED), PLAIN).save(tmp_path)
+    with np.load(tmp_path / "coverage.npz") as arrays:
+        found = dict(arrays)
+    np.savez(tmp_path / "coverage.npz", **found | {"seed_count": found["seed_count"][:-1]})
+    with pytest.raises(ArtifactError, match=r"coverage.npz.*differ in length"):
+        Coverage.load(tmp_path)
+
+
+def test_what_is_saved_reads_itself(tmp_path):
+    for rule in RULES:
+        found = cover(stats_of(ANCHOR), stats_of(SEED), rule)
+        found.save(tmp_path)
+        facts = json.loads((tmp_path / "coverage.json").read_text())
+        for name, value in (("fac", found.fac), ("fac_unclipped", found.fac_unclipped), ("m", found.m)):
+            assert facts[name] == value or math.isnan(value) and facts[name] is None
+        assert facts["n_missing"] == len(found.missing) and facts["n_anchor_support"] == found.anchor_support.sum()
+        assert facts["expected_missing"] == pytest.approx(found.expected_missing)
+        assert facts["delta"] == (None if rule.kind == "feature_quantile" else found.delta)
 
 
 ROW = st.lists(st.sampled_from([0.0, 0.0, 0.25, 0.5, 1.0, 2.0, 3.0]), min_size=D_SAE, max_size=D_SAE)

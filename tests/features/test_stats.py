@@ -15,6 +15,7 @@ from fac_lab.features.encoder import Pooled
 from fac_lab.features.spans import cut
 from fac_lab.features.stats import EDGES, MAX_LISTED, N_BINS, FeatureStats, snap
 from fac_lab.features.tokens import TokenizedText
+from fac_lab.settings import CollectSettings
 
 D_SAE, TOP = 5, 2
 WORDS = ("alpha", "beta", "gamma", "delta", "epsilon")
@@ -210,17 +211,30 @@ def test_two_samples_of_a_chunk_need_different_ids():
     ("other", "said"),
     [
         (FeatureStats.empty(D_SAE + 1, TOP), "number of features"),
+        (FeatureStats.empty(D_SAE - 1, TOP), "number of features"),
         (FeatureStats.empty(D_SAE, TOP + 1), "top_spans"),
+        (FeatureStats.empty(D_SAE, TOP - 1), "top_spans"),
         (FeatureStats.empty(D_SAE, TOP, {"subject": "b"}), "subject"),
         (FeatureStats.empty(D_SAE, TOP, {"sae": "b"}), "sae"),
         (FeatureStats.empty(D_SAE, TOP, {"pool": "b"}), "pool"),
         (FeatureStats.empty(D_SAE, TOP, {"span_tokens": 1}), "span_tokens"),
+        (FeatureStats.empty(D_SAE, TOP, {"span_tokens": 4}), "span_tokens"),
     ],
 )
 def test_parts_measured_differently_do_not_merge(other, said):
     made_by = {"subject": "a", "sae": "a", "pool": "a", "span_tokens": 3}
     with pytest.raises(SettingsError, match=said):
         FeatureStats.empty(D_SAE, TOP, made_by).merge(other)
+
+
+def test_what_only_one_part_states_does_not_hinder_a_merge():
+    a, b = FeatureStats.empty(D_SAE, TOP, {"subject": "a"}), FeatureStats.empty(D_SAE, TOP, {"pool": "paper"})
+    assert a.merge(b).made_by == b.merge(a).made_by == {"pool": "paper", "subject": "a"}
+    one, other = ({"protocol": switches} for switches in ({"span": "around"}, {"cut": "text"}))
+    with pytest.raises(SettingsError, match=r"protocol.span \(around and None\)"):
+        FeatureStats.empty(D_SAE, TOP, one).merge(FeatureStats.empty(D_SAE, TOP, other))
+    with pytest.raises(SettingsError, match=r"protocol \(paper and \{"):
+        FeatureStats.empty(D_SAE, TOP, {"protocol": "paper"}).merge(FeatureStats.empty(D_SAE, TOP, other))
 
 
 def test_corpora_add_up_in_the_origin():
@@ -290,6 +304,39 @@ def test_mean_activation_is_within_a_bin_of_the_mean():
     np.testing.assert_allclose(mean[:3], values[:, :3].mean(axis=0), rtol=0.02)
     assert mean[3] == pytest.approx(math.sqrt(4096 * 6000))
     assert mean[4] == 0
+
+
+def test_edges_are_eight_to_the_octave_and_the_papers_thresholds():
+    edges = EDGES.astype(float).tolist()
+    assert len(edges) == N_BINS and {0.0, 0.5, 1.0, 1.5, 2.0, 4.0} <= set(edges)
+    edges.remove(1.5)
+    assert (edges[0], edges[1], edges[-1]) == (0.0, 2.0**-10, 2.0**12)
+    np.testing.assert_allclose(np.log2(edges[2:]) - np.log2(edges[1:-1]), 1 / 8, atol=1e-6)
+
+
+def test_mean_activation_worked_by_hand():
+    # A value counts as the middle of its bin by geometry: half the edge in the lowest one, and in the open one at the
+    # top, the middle between its edge and the feature's maximum.
+    lowest, middle, top = 2**-11, math.sqrt(1.0 * 2 ** (1 / 8)), math.sqrt(4096 * 5000.0)
+    rows = [(2**-10, 1.01, 5000.0, 5000.0, 1.5), (2**-12, 1.01, 0, 4500.0, 1.2), (0, 0, 0, 1.05, 0)]
+    stats = stats_of([Sample(str(i), row, (0,) * 5, False) for i, row in enumerate(rows)])
+    beside = (math.sqrt(2 ** (4 / 8) * 1.5) + math.sqrt(2 ** (2 / 8) * 2 ** (3 / 8))) / 2
+    expected = [lowest, middle, top, (2 * top + middle) / 3, beside]
+    np.testing.assert_allclose(stats.mean_activation(), expected, rtol=1e-6)
+    assert (stats_of([]).mean_activation() == 0).all()
+
+
+def test_a_quantile_is_a_fraction_exact_to_six_decimals():
+    stats = FeatureStats.empty(1, 0)
+    low, high = (int(np.searchsorted(EDGES, edge)) for edge in (1.0, 2.0))
+    stats.histogram[0, low], stats.histogram[0, high] = 999_999, 1
+    assert [stats.quantile(q) for q in (0.999998, 0.999999, 1.0)] == [EDGES[low + 1], EDGES[low + 1], EDGES[high + 1]]
+    stats.histogram[0, low], stats.histogram[0, high] = 999_998, 2
+    assert stats.quantile(0.999999) == EDGES[high + 1] == stats.feature_quantiles(0.999999)[0]
+
+
+def test_a_profile_that_says_nothing_keeps_as_many_spans_as_statistics_that_say_nothing():
+    assert FeatureStats(D_SAE).top.k == FeatureStats.empty(D_SAE).top.k == CollectSettings().top_spans
 
 
 def test_a_span_shows_the_peak_a_little_behind_it_and_the_rest_before():

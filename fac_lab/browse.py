@@ -8,9 +8,12 @@ from an environment variable: nothing that a user typed becomes code.
 import json
 import logging
 import os
+import sys
 import webbrowser
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from psutil import Process
 
 from fac_lab.errors import FacLabError, SettingsError
 from fac_lab.plain import build
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 ASKED = "FAC_LAB_BROWSE"
+SHOWN_BYTES = 2**27
+"""What the widgets and figures of a page take beside what it shows."""
 CELL = "from fac_lab.browse import page\npage()"
 
 
@@ -42,8 +47,11 @@ def browse(
     title = f"Missing features · {session.name}"
     numbers = session.numbers()
     print(f"{session.name}: FAC {numbers.fac:.3f}, {numbers.n_missing} missing of {numbers.n_support} features")
+    # This process has opened what each page opens; now it is as large as theirs, without what shows it.
+    page_bytes = Process().memory_info().rss + SHOWN_BYTES
     del session
 
+    _lighten()
     from fac_lab.display.page import serve
 
     def ready(address: str) -> None:
@@ -54,7 +62,7 @@ def browse(
     # The page's process inherits the environment: this very package, and no progress bars, which would be on the page.
     path = os.pathsep.join(filter(None, [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH")]))
     os.environ |= {ASKED: json.dumps(asked), "PYTHONPATH": path, "TQDM_DISABLE": "1"}
-    serve(CELL, title, port=port, ready=ready)
+    serve(CELL, title, port=port, ready=ready, page_bytes=page_bytes)
 
 
 def ask(folder: str | Path | None, profile: str | Path | Profile | None) -> dict[str, Any]:
@@ -92,6 +100,7 @@ def open_asked(asked: dict[str, Any]) -> "BrowserSession":
 
 def page() -> None:
     """What the page's kernel runs: open what was asked for, and show it."""
+    _lighten()
     import tqdm.asyncio
     import tqdm.auto
     from IPython.display import HTML, display
@@ -110,3 +119,9 @@ def page() -> None:
     from fac_lab.display.browser import browser
 
     display(browser(session))
+
+
+def _lighten() -> None:
+    """Leave out the grammar of internationalised addresses, which jsonschema takes along where it is installed: its
+    import takes several seconds, more than all else that a page imports, and nothing here checks such an address."""
+    sys.modules.setdefault("rfc3987_syntax", None)

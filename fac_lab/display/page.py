@@ -20,7 +20,9 @@ from tornado.netutil import bind_sockets
 from traitlets import Any
 from traitlets.config import Config
 from voila.app import Voila
+from voila.tornado.handler import TornadoVoilaHandler
 
+from fac_lab.display.kernels import Kernels, PageHandler
 from fac_lab.errors import SettingsError
 
 LOOPBACK = "127.0.0.1"
@@ -29,13 +31,25 @@ TEMPLATE = "browse.html.jinja"
 EXTENSIONS = ["@jupyter-widgets/jupyterlab-manager", "@voila-dashboards/widgets-manager8", "anywidget"]
 ABANDONED = 1800
 """Seconds after which the kernel of a page is ended that vanished without a word."""
+STARTING = 900
+"""Seconds that a page's process may take to answer at first: fifty that start at once on two cores take minutes."""
+PAGE_BYTES = 2**28
+"""Memory of a page whose size nobody knows."""
 
 
-def serve(code: str, title: str, *, port: int | None = None, ready: Callable[[str], object] = print) -> None:
+def serve(
+    code: str,
+    title: str,
+    *,
+    port: int | None = None,
+    ready: Callable[[str], object] = print,
+    page_bytes: int = PAGE_BYTES,
+) -> None:
     """Serve the output of `code` as a page until Ctrl-C or SIGTERM; `ready` is told the address, token included.
 
-    `code` is the program's own, never made from what a user gives. `port` None takes a free one. Raises SettingsError
-    for a port that is taken. Has to be called in the main thread.
+    `code` is the program's own, never made from what a user gives. `port` None takes a free one. `page_bytes` is the
+    memory that one page is expected to take; where that is not left, who opens a further one is asked to wait. Raises
+    SettingsError for a port that is taken. Has to be called in the main thread.
     """
     cell = nbformat.v4.new_code_cell(code)
     notebook = nbformat.v4.new_notebook(cells=[cell])
@@ -46,7 +60,7 @@ def serve(code: str, title: str, *, port: int | None = None, ready: Callable[[st
         # Their warnings are about what is so on purpose: a notebook nobody signed, requests that were refused.
         logging.getLogger("tornado").setLevel(logging.ERROR)
         server = Server(
-            config=settings(),
+            config=settings(page_bytes),
             config_file_paths=[],
             connection_dir_root=folder,
             ip=LOOPBACK,
@@ -60,7 +74,7 @@ def serve(code: str, title: str, *, port: int | None = None, ready: Callable[[st
         server.start()
 
 
-def settings() -> Config:
+def settings(page_bytes: int = PAGE_BYTES) -> Config:
     """How Voilà is set up; nothing of it can be changed by an address or a notebook."""
     return Config(
         {
@@ -69,6 +83,7 @@ def settings() -> Config:
                 "allow_theme_override": "NO",
                 "extension_allowlist": EXTENSIONS,
                 "file_allowlist": [],
+                "multi_kernel_manager_class": Kernels,
                 "prelaunch_hook": _let_go,
                 "show_tracebacks": False,
                 "strip_sources": True,
@@ -76,8 +91,16 @@ def settings() -> Config:
                 "theme": "light",
             },
             "VoilaExporter": {"template_file": TEMPLATE},
-            "VoilaExecutor": {"cell_error_instruction": "The terminal that serves this page says why."},
-            "AsyncMappingKernelManager": {"cull_idle_timeout": ABANDONED, "cull_interval": 60},
+            "VoilaExecutor": {
+                "cell_error_instruction": "The terminal that serves this page says why.",
+                "startup_timeout": STARTING,
+            },
+            "AsyncMappingKernelManager": {
+                "cull_idle_timeout": ABANDONED,
+                "cull_interval": 60,
+                "kernel_info_timeout": STARTING,
+            },
+            "Kernels": {"page_bytes": page_bytes},
         }
     )
 
@@ -125,6 +148,12 @@ class Server(Voila):
         tornado["allow_remote_access"] = False
         self.identity_provider.cookie_options = tornado["xsrf_cookie_kwargs"] = {"samesite": "Strict"}
         return tornado
+
+    def init_handlers(self) -> list:
+        return [
+            (route, PageHandler if handler is TornadoVoilaHandler else handler, *more)
+            for route, handler, *more in super().init_handlers()
+        ]
 
     def listen(self) -> None:
         try:

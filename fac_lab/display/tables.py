@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from fac_lab.errors import ArtifactError, DataError
 from fac_lab.profile import project_root
@@ -44,7 +43,10 @@ def estimate(values: Sequence[float], *, level: float = 0.95, method: str = "t")
         raise DataError(f"a mean of {n} values, NaN among them or none at all: drop missing values first")
     mean, sd = float(values.mean()), float(values.std(ddof=1)) if n > 1 else math.nan
     if method == "t":
-        half = stats.t.ppf(0.5 + level / 2, n - 1) * sd / math.sqrt(n) if n > 1 else math.nan
+        # Imported here: it takes a second, and most who show tables show no interval.
+        from scipy.stats import t
+
+        half = t.ppf(0.5 + level / 2, n - 1) * sd / math.sqrt(n) if n > 1 else math.nan
         return Estimate(mean, sd, mean - half, mean + half, n)
     if method == "bootstrap":
         if n == 1:

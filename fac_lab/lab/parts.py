@@ -1,22 +1,27 @@
-"""What a profile names, opened when first needed: models, corpora, prompts, and the store of results."""
+"""What a profile names, opened when first needed: models, corpora, prompts, and the store of results.
+
+PyTorch is imported with the first model, so that a lab which only reads results (a browser of a finished audit, one of
+fifty on a machine) does without its seconds and its hundreds of megabytes.
+"""
 
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from fac_lab import annotation
 from fac_lab.annotation.rubric import rubric_of
 from fac_lab.chat.client import ChatClient, open_client
 from fac_lab.corpora import Corpus, open_corpus
 from fac_lab.errors import SettingsError
-from fac_lab.features.encoder import Encoder
-from fac_lab.features.saes import load_sae
-from fac_lab.features.subject import Subject
 from fac_lab.profile import Profile, load_profile, project_root, resolve
 from fac_lab.recipes.protocols import save_record
 from fac_lab.settings import ChatSettings
 from fac_lab.store import Store
-from fac_lab.tasks.backbone import Backbone
+
+if TYPE_CHECKING:
+    from fac_lab.features.encoder import Encoder
+    from fac_lab.features.subject import Subject
+    from fac_lab.tasks.backbone import Backbone
 
 
 class Parts:
@@ -34,23 +39,31 @@ class Parts:
         return cls(loaded, out or project_root() / "runs" / loaded.name)
 
     @cached_property
-    def subject(self) -> Subject:
+    def subject(self) -> "Subject":
         """The model whose features are read."""
+        from fac_lab.features.subject import Subject
+
         return Subject.load(self.profile.subject)
 
     @cached_property
     def sae(self) -> Any:
         """The subject's sparse autoencoder (a sae-lens SAE), checked against it."""
+        from fac_lab.features.saes import load_sae
+
         return load_sae(self.profile.sae, self.subject)
 
     @cached_property
-    def backbone(self) -> Backbone:
+    def backbone(self) -> "Backbone":
         """The subject's model as a base for detectors, lent to one fine-tuning run after another."""
+        from fac_lab.tasks.backbone import Backbone
+
         return Backbone(resolve(self.profile.subject.path))
 
     @cached_property
-    def encoder(self) -> Encoder:
+    def encoder(self) -> "Encoder":
         """The SAE as a pooling encoder."""
+        from fac_lab.features.encoder import Encoder
+
         return Encoder(self.sae)
 
     @cached_property

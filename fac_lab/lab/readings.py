@@ -1,24 +1,22 @@
-"""What texts activate in the subject, kept on disk."""
+"""What texts activate in the subject, kept on disk. What reads them imports PyTorch, and is imported when it does."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fac_lab.corpora import Corpus
 from fac_lab.errors import SettingsError
-from fac_lab.features.collect import collect, measure
-from fac_lab.features.embeddings import embed
-from fac_lab.features.pretrained import tokenizer_digest
 from fac_lab.features.stats import FeatureStats
-from fac_lab.features.trace import TokenTrace, trace_each
-from fac_lab.features.training import train_sae
 from fac_lab.lab.parts import Parts
 from fac_lab.profile import resolve
 from fac_lab.scale import Reader, collect_shards
 from fac_lab.shards import Shards
 from fac_lab.store import Artifact
+
+if TYPE_CHECKING:
+    from fac_lab.features.trace import TokenTrace
 
 STATS_VERSION = 1
 """Code version of the step: raised when what it writes changes."""
@@ -32,6 +30,8 @@ class Readings(Parts):
 
         Raises SettingsError where the profile does not say how, or reads an SAE from elsewhere than a folder.
         """
+        from fac_lab.features.training import train_sae
+
         profile = self.profile
         if profile.sae_training is None or profile.sae.source != "folder":
             raise SettingsError(
@@ -43,6 +43,8 @@ class Readings(Parts):
         """What the corpus activates. A killed collection resumes where it stopped."""
 
         def build(artifact: Artifact) -> dict:
+            from fac_lab.features.collect import collect
+
             stats = collect(
                 self.subject, self.sae, corpus, self.profile.collect, artifact=artifact, keep_matrix=keep_matrix
             )
@@ -65,6 +67,8 @@ class Readings(Parts):
     @property
     def reader(self) -> Reader:
         """What workers on other machines need to read features as this lab does."""
+        from fac_lab.features.pretrained import tokenizer_digest
+
         profile = self.profile
         return Reader(
             profile.subject,
@@ -77,14 +81,20 @@ class Readings(Parts):
 
     def measure(self, texts: Sequence[str], features: Sequence[int] | None = None) -> np.ndarray:
         """Pooled activations of texts, [n_texts, n_features] (all features if None)."""
+        from fac_lab.features.collect import measure
+
         return measure(self.subject, self.sae, texts, features, self.profile.collect)
 
-    def trace_each(self, texts: Sequence[str], features: Sequence[int]) -> list[TokenTrace]:
+    def trace_each(self, texts: Sequence[str], features: Sequence[int]) -> "list[TokenTrace]":
         """Activations of `features[i]` at every token of `texts[i]`."""
+        from fac_lab.features.trace import trace_each
+
         return trace_each(self.subject, self.sae, texts, features, self.profile.collect)
 
     def vectors(self, texts: Sequence[str]) -> np.ndarray:
         """Mean of the subject's vectors over each text's tokens, at its layer, [n_texts, d_model]."""
+        from fac_lab.features.embeddings import embed
+
         return embed(self.subject, texts, pool=self.profile.collect.pool)
 
     def _stats(self, corpus: str, build: Callable[[Artifact], dict], keep_matrix: bool) -> FeatureStats:

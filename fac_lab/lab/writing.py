@@ -10,7 +10,6 @@ from fac_lab import synthesis
 from fac_lab.annotation.styles import style_of
 from fac_lab.corpora import Corpus
 from fac_lab.errors import SettingsError
-from fac_lab.features.embeddings import embed
 from fac_lab.features.stats import FeatureStats
 from fac_lab.lab.labels import Labels
 from fac_lab.plain import nearest
@@ -216,6 +215,8 @@ class Writing(Labels):
         """What baselines need beside the generator, as far as the profile has it."""
 
         def vectors(texts: Sequence[str]) -> np.ndarray:
+            from fac_lab.features.embeddings import embed
+
             return embed(self.subject, texts)
 
         def gradients(texts: Sequence[str]) -> np.ndarray:

@@ -15,7 +15,7 @@ import pandas as pd
 import psutil
 import torch
 
-from benchmarks import collect, dictionary, generate, scaling
+from benchmarks import collect, dictionary, generate, load, scaling
 from benchmarks.settings import SETTINGS
 from benchmarks.timing import alone
 from fac_lab.studies.stored import write_result
@@ -24,6 +24,7 @@ TABLES: dict[str, Callable[[float, int], pd.DataFrame]] = {
     "collect": lambda share, rounds: collect.measure(list(SETTINGS), rounds, share),
     "scaling": lambda share, rounds: scaling.measure(list(scaling.POINTS), share, min(rounds, 3)),
     "generate": lambda share, rounds: generate.measure(rounds, share),
+    "load": lambda share, rounds: load.measure(share),
     "dictionary": lambda share, rounds: alone(dictionary.measure, 65_536, int(100_000 * share), 300, rounds)[0],
 }
 

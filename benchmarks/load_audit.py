@@ -37,10 +37,11 @@ class Audited(NamedTuple):
 
 
 def audit_rows(folder: Path, n: int, *, profile: str = "mini") -> Audited:
-    """Write `n` rows and an anchor below `folder` and audit them there in a process of its own.
+    """Write `n` rows and an anchor into `folder` (made if needed) and audit them there in a process of its own.
 
     `profile` sets how collection reads (chunks, batches) and the rule; model and SAE are the stub's.
     """
+    folder.mkdir(parents=True, exist_ok=True)
     stub, mine, anchor, out = make_stub(folder), folder / "mine.jsonl", folder / "anchor.jsonl", folder / "audit"
     write_rows(mine, n, words=KNOWN_WORDS, seed=1)
     write_rows(anchor, n // ANCHOR, words=len(WORDS), seed=2)

@@ -2,23 +2,21 @@
 
 import asyncio
 import json
-import os
 import re
 import statistics
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 from time import perf_counter
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import psutil
 from tornado.httpclient import AsyncHTTPClient, HTTPRequest, HTTPResponse
-from tornado.websocket import WebSocketClientConnection, websocket_connect
+from tornado.websocket import WebSocketClientConnection, WebSocketClosedError, websocket_connect
 
 SERVE = """
 import signal, sys
@@ -30,16 +28,25 @@ SECONDS = 1200
 """Longest wait for one page; a full machine starts processes slowly."""
 
 
+class Line(NamedTuple):
+    """A websocket to the process of a page."""
+
+    socket: WebSocketClientConnection
+    said: asyncio.Queue
+    """What came over it; None when it was shut."""
+
+
 class Opened(NamedTuple):
     """One page that was asked for."""
 
     status: int
     seconds: float
     """From the question to the last byte of the page, which is when all widgets are in it."""
-    html: str
+    whole: bool
+    """Whether the browser's widgets are in the page."""
     kernel: str | None
     """Id of its process; None where it was refused."""
-    socket: WebSocketClientConnection | None
+    line: Line | None
     """Held open, as a browser does."""
 
 
@@ -73,12 +80,17 @@ def browsing(*arguments: str) -> Iterator[tuple[str, int]]:
         process.communicate(timeout=SECONDS)
 
 
-def hold(address: str, server: int, n: int, *, at_once: int = 2) -> Held:
-    """Open `n` pages, `at_once` at the same time, keep all of them open, ask each process whether it lives."""
-    return asyncio.run(_hold(address, server, n, at_once))
+def hold(
+    address: str, server: int, n: int, *, at_once: int = 2, meanwhile: Callable[[], object] = lambda: None
+) -> Held:
+    """Open `n` pages, `at_once` at the same time, keep all of them open, ask each process whether it lives.
+
+    `server` is the id of the process that serves them; `meanwhile` is called, in a thread, while all are open.
+    """
+    return asyncio.run(_hold(address, server, n, at_once, meanwhile))
 
 
-async def _hold(address: str, server: int, n: int, at_once: int) -> Held:
+async def _hold(address: str, server: int, n: int, at_once: int, meanwhile: Callable[[], object]) -> Held:
     AsyncHTTPClient.configure(None, max_clients=n + 10)
     before, gate = psutil.virtual_memory().available, asyncio.Semaphore(at_once)
 
@@ -87,12 +99,13 @@ async def _hold(address: str, server: int, n: int, at_once: int) -> Held:
             return await _open(address)
 
     pages = await asyncio.gather(*(one() for _ in range(n)))
-    live = [page for page in pages if page.socket is not None]
-    answered = sum(await asyncio.gather(*(_answers(page.socket) for page in live)))
+    lines = [page.line for page in pages if page.line is not None]
+    answered = sum(await asyncio.gather(*map(_answers, lines)))
     memory = [process.memory_full_info() for process in psutil.Process(server).children()]
     lost = before - psutil.virtual_memory().available
-    for page in live:
-        page.socket.close()
+    await asyncio.to_thread(meanwhile)
+    for line in lines:
+        line.socket.close()
     return Held(
         list(pages),
         answered,
@@ -108,24 +121,28 @@ async def _open(address: str) -> Opened:
     answer = await client.fetch(request, raise_error=False)
     seconds, html = perf_counter() - began, (answer.body or b"").decode("utf-8", "replace")
     found = re.search(r'"kernelId": "([\w-]+)"', html)
+    whole = "application/vnd.jupyter.widget-view+json" in html
     if answer.code != 200 or found is None:
-        return Opened(answer.code, seconds, html, None, None)
+        return Opened(answer.code, seconds, whole, None, None)
     place = urlsplit(address)
+    said: asyncio.Queue[str | bytes | None] = asyncio.Queue()
+    # Taken off at once, as a browser does: one that does not read answers no ping either, and is shut out.
     socket = await websocket_connect(
         HTTPRequest(
             f"ws://{place.netloc}/api/kernels/{found[1]}/channels",
             headers={"Cookie": _cookies(answer), "Origin": f"http://{place.netloc}"},
             request_timeout=SECONDS,
-        )
+        ),
+        on_message_callback=said.put_nowait,
     )
-    return Opened(answer.code, seconds, html, found[1], socket)
+    return Opened(answer.code, seconds, whole, found[1], Line(socket, said))
 
 
 def _cookies(answer: HTTPResponse) -> str:
     return "; ".join(cookie.split(";")[0] for cookie in answer.headers.get_list("Set-Cookie"))
 
 
-async def _answers(socket: WebSocketClientConnection) -> bool:
+async def _answers(line: Line) -> bool:
     """Whether the process behind a page still answers."""
     asked = {
         "msg_id": uuid.uuid4().hex,
@@ -136,32 +153,16 @@ async def _answers(socket: WebSocketClientConnection) -> bool:
         "version": "5.3",
     }
     message = {"header": asked, "parent_header": {}, "metadata": {}, "content": {}, "channel": "shell", "buffers": []}
-    await socket.write_message(json.dumps(message))
+    try:
+        await line.socket.write_message(json.dumps(message))
+    except WebSocketClosedError:
+        return False
     while True:
         try:
-            said = await asyncio.wait_for(socket.read_message(), 120)
+            said = await asyncio.wait_for(line.said.get(), SECONDS)
         except TimeoutError:
             return False
         if said is None:
             return False
         if isinstance(said, str) and json.loads(said)["header"]["msg_type"] == "kernel_info_reply":
             return True
-
-
-def main() -> None:
-    """Measure and print."""
-    import argparse
-
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--pages", type=int, default=50)
-    parser.add_argument("--at-once", type=int, default=2)
-    options = parser.parse_args()
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    with browsing(str(options.folder)) as (address, server):
-        held = hold(address, server, options.pages, at_once=options.at_once)
-    print(held._replace(pages=[(page.status, round(page.seconds, 1)) for page in held.pages]))
-
-
-if __name__ == "__main__":
-    main()

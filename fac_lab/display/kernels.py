@@ -66,7 +66,7 @@ class Kernels(AsyncMappingKernelManager):
         if memory.available - promised - need >= KEPT_FREE * memory.total:
             return ""
         return (
-            f"{len(taken) + self._starting} pages are open, and a further one may take {need / 1e9:.1f} GB; of this "
+            f"Pages that are open: {len(taken) + self._starting}. A further one may take {need / 1e9:.1f} GB; of this "
             f"machine's {memory.total / 1e9:.0f} GB, {max(0, memory.available - promised) / 1e9:.1f} GB are left."
         )
 

@@ -94,6 +94,8 @@ def settings(page_bytes: int = PAGE_BYTES) -> Config:
             "VoilaExecutor": {
                 "cell_error_instruction": "The terminal that serves this page says why.",
                 "startup_timeout": STARTING,
+                # What a page shows may come later than that it was computed; after 4 s Voilà would show an empty page.
+                "iopub_timeout": STARTING,
             },
             "AsyncMappingKernelManager": {
                 "cull_idle_timeout": ABANDONED,

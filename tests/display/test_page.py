@@ -21,7 +21,8 @@ SERVE = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
 from fac_lab.display.page import serve
-serve("secret_name = 6 * 7; print('shown', secret_name)", "A <title>", port=int(sys.argv[1]) or None)
+code, page_bytes = "secret_name = 6 * 7; print('shown', secret_name)", int(sys.argv[2])
+serve(code, "A <title>", port=int(sys.argv[1]) or None, page_bytes=page_bytes)
 print("stopped")
 """
 
@@ -42,7 +43,7 @@ def ask(address: str, path: str, headers: dict[str, str] | None = None, method: 
 
 @pytest.fixture(scope="module")
 def server(served):
-    with served("-c", SERVE, "0") as (address, process):
+    with served("-c", SERVE, "0", str(page.PAGE_BYTES)) as (address, process):
         yield address, process
 
 
@@ -121,6 +122,24 @@ def test_a_websocket_of_another_origin_is_refused(server, opened):
     known = {**upgrade, "Cookie": "; ".join(cookie.split(";")[0] for cookie in given)}
     assert ask(server[0], path, {**known, "Origin": "http://evil.example"})[0] == 403
     assert ask(server[0], path, {**known, "Origin": own})[0] == 101
+
+
+def test_a_page_that_would_not_fit_waits_until_another_is_closed(served):
+    """Pages of a size that no machine holds: the first is served all the same, the second when the first is gone."""
+    with served("-c", SERVE, "0", str(2**60)) as (address, _):
+        query = urlsplit(address).query
+        status, html, headers = ask(address, f"/?{query}")
+        assert status == 200 and "shown 42" in html
+        kernel = re.search(r'"kernelId": "([\w-]+)"', html)[1]
+        cookies = "; ".join(cookie.split(";")[0] for cookie in headers["Set-Cookie"].splitlines())
+        status, words, waits = ask(address, f"/?{query}")
+        assert status == 503 and "Pages that are open: 1." in words
+        assert int(waits["Retry-After"]) > 0 and 'http-equiv="refresh"' in words and "Traceback" not in words
+        assert "default-src 'none'" in waits["Content-Security-Policy"]
+        token = re.search(r"_xsrf=([^;]+)", cookies)[1]
+        closing = {"Cookie": cookies, "X-XSRFToken": token, "Origin": address.split("/?")[0]}
+        assert ask(address, f"/voila/api/shutdown/{kernel}", closing, method="POST")[0] == 204
+        assert ask(address, f"/?{query}")[0] == 200
 
 
 def test_a_taken_port_is_named():

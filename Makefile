@@ -5,7 +5,7 @@ READY := $(VENV)/.installed
 TORCH_CPU := https://download.pytorch.org/whl/cpu
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all types coverage lab mini notebooks bench check clean
+.PHONY: help install demo test test-all types coverage mutation audit-dependencies lab mini notebooks bench check clean
 
 help:
 	@echo "make demo       the whole method once, offline, in minutes; writes runs/demo/report.html"
@@ -15,6 +15,8 @@ help:
 	@echo "make test-all   the tests, slow ones included"
 	@echo "make types      the type checker, over what notebooks and people's own code call"
 	@echo "make coverage   the lines that the quick tests of its core run; at least 90 % of each part"
+	@echo "make mutation   do the tests notice when coverage or statistics change? most of an hour"
+	@echo "make audit-dependencies  have the locked packages known vulnerabilities? asks a service"
 	@echo "make notebooks  run every notebook and write its outputs"
 	@echo "make mini       rebuild the embedded world in data/mini"
 	@echo "make bench      measure the speed of everything; a quarter of an hour"
@@ -42,6 +44,16 @@ coverage: $(READY)
 	    echo "$$part"; \
 	    $(PYTHON) -m coverage report --include="$$part,$$part/*" --skip-covered --fail-under=90 || exit 1; \
 	done
+
+# It works on a copy in build/, so that no change stays behind; see tests/mutation.md.
+mutation: $(READY)
+	@$(PYTHON) -c 'import cosmic_ray' 2>/dev/null || $(PYTHON) -m pip install 'cosmic-ray>=8.7,<9'
+	$(PYTHON) tests/mutation.py build/mutation
+
+# Fails where it finds some. Where nothing can be asked it says so, and passes.
+audit-dependencies: $(READY)
+	@$(PYTHON) -c 'import pip_audit' 2>/dev/null || $(PYTHON) -m pip install 'pip-audit>=2.10,<3'
+	$(PYTHON) .ci/audit_dependencies.py
 
 lab: $(READY)
 	FAC_LAB_PROFILE=mini $(VENV)/bin/jupyter lab notebooks

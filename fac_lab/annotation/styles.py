@@ -24,6 +24,8 @@ MINI_SPAN_WORDS, MINI_WORDS_BEHIND_PEAK = 12, 4
 
 # Beyond JSON's own: no text can end the block of data it stands in, nor break its line.
 _ESCAPES = {ord(character): f"\\u{ord(character):04x}" for character in "<>\x85\u2028\u2029"}
+# Nor spell a token of a chat template in square brackets, such as Mistral's, which some servers take from any text.
+_BRACKETED = re.compile(r"\[(?=/?[A-Z_]+\])")
 
 
 class Unreadable(ValueError):
@@ -109,7 +111,7 @@ def object_schema(properties: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _json_quote(text: str) -> str:
-    quoted = json.dumps(text, ensure_ascii=False).translate(_ESCAPES)
+    quoted = _BRACKETED.sub(r"\\u005b", json.dumps(text, ensure_ascii=False).translate(_ESCAPES))
     # Half a surrogate pair cannot be sent; spelled out it can.
     return re.sub("[\ud800-\udfff]", lambda half: f"\\u{ord(half[0]):04x}", quoted)
 

@@ -25,14 +25,12 @@ from transformers import (
 
 from fac_lab.chat.client import ChatReply, ChatRequest
 from fac_lab.chat.sampling import SeededSampling
+from fac_lab.chat.template import encode, turn_ends
 from fac_lab.errors import ChatError
 from fac_lab.profile import resolve
 
 log = logging.getLogger(__name__)
 
-_SENTINEL = "FacLabSentinel"
-# Some templates write today's date into every prompt unless told one.
-_TEMPLATE_DATE = "26 Jul 2024"
 _SAMPLED_BLOCKS, _BLOCK_BYTES = 64, 1 << 16
 
 
@@ -97,7 +95,7 @@ class LocalBackend:
                     done(job.index, reply)
 
     def _job(self, index: int, request: ChatRequest) -> _Job:
-        ids = self._tokenizer(self._render(request.messages), add_special_tokens=False)["input_ids"]
+        ids = self._encode(request.messages)
         room = min(request.max_tokens, self._context - len(ids))
         if room < 1:
             raise _Unanswerable(
@@ -106,9 +104,9 @@ class LocalBackend:
             )
         return _Job(index, request, ids, room)
 
-    def _render(self, messages: Sequence[Mapping[str, str]]) -> str:
+    def _encode(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
         try:
-            return render(self._tokenizer, messages)
+            return encode(self._tokenizer, messages)
         except TemplateError as error:
             raise _Unanswerable(f"the chat template of {self.model} refuses the messages: {error}") from error
 
@@ -191,33 +189,6 @@ class LocalBackend:
 
 class _Unanswerable(Exception):
     """Why a request cannot be put to the model."""
-
-
-def render(tokenizer: Any, messages: Sequence[Mapping[str, str]]) -> str:
-    """The prompt in the chat template; without messages, what the template puts before a user's turn.
-
-    Raises jinja2's TemplateError where the template refuses the messages.
-    """
-    if not messages:
-        return _templated(tokenizer, [{"role": "user", "content": _SENTINEL}]).partition(_SENTINEL)[0]
-    return _templated(tokenizer, [dict(turn) for turn in messages], add_generation_prompt=True)
-
-
-def turn_ends(tokenizer: Any, config: Any) -> list[int]:
-    """Tokens that end a turn: the model's own, and the first special token behind each kind of turn."""
-    configured = config.get_text_config().eos_token_id
-    ends = {tokenizer.eos_token_id, *(configured if isinstance(configured, list) else [configured])}
-    special = {*tokenizer.all_special_ids, *tokenizer.get_added_vocab().values()}
-    turns = [{"role": role, "content": _SENTINEL} for role in ("user", "assistant")]
-    for messages in (turns[:1], turns):
-        behind = _templated(tokenizer, messages).rpartition(_SENTINEL)[2]
-        tokens = tokenizer(behind, add_special_tokens=False)["input_ids"]
-        ends.add(next((token for token in tokens if token in special), None))
-    return sorted(ends - {None})
-
-
-def _templated(tokenizer: Any, messages: list[dict[str, str]], **options: Any) -> str:
-    return tokenizer.apply_chat_template(messages, tokenize=False, date_string=_TEMPLATE_DATE, **options)
 
 
 def fingerprint(folder: Path) -> str:

@@ -29,6 +29,7 @@ from fac_lab.studies import (
 from fac_lab.studies.baselines import baseline_study
 from fac_lab.studies.correlation import SETS, correlation_study
 from fac_lab.studies.generators import generator_study
+from fac_lab.studies.injection import injection_study
 from fac_lab.studies.instruction_tables import instruction_study, sizes_study
 from fac_lab.studies.labels import label_study
 from fac_lab.studies.length_control import lc_check
@@ -82,6 +83,7 @@ RESULTS: dict[str, Callable[[Lab], pd.DataFrame]] = {
     "correlation": correlation_study,
     "scrutiny": lambda lab: scrutiny_study(lab, correlation_study(lab), sets=SETS),
     "numerics": numerics_study,
+    "injection": injection_study,
     "selection": _on_anchor(selection_study),
     "selection_real": real_selection_study,
     "steps": _on_anchor(steps.steps_study, at_most=3),

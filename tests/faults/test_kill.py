@@ -9,27 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from fac_lab.store import MANIFEST
 from fac_lab.world import queries
 
 DRIVER = Path(__file__).with_name("killing.py")
 ENVIRONMENT = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "FAC_LAB_PROFILE": "smoke"}
-WHEN = ("created", "seconds", "made")
-"""What a manifest says of the moment of its making."""
-
-
-def contents(folder: Path) -> dict[str, object]:
-    """Every file by its path: bytes, of manifests all but the time; locks are no content."""
-    found: dict[str, object] = {}
-    for path in sorted(folder.rglob("*")):
-        if not path.is_file() or path.suffix in (".lock", ".holder"):
-            continue
-        name = path.relative_to(folder).as_posix()
-        if path.name == MANIFEST:
-            found[name] = {key: value for key, value in json.loads(path.read_text()).items() if key not in WHEN}
-        else:
-            found[name] = path.read_bytes()
-    return found
 
 
 def driven(
@@ -47,15 +30,21 @@ def driven(
     return float(done.stdout.split()[-1])
 
 
-def check(tmp_path: Path, command: list[str], *, kills: int, pays: bool = True) -> None:
-    seconds = driven(tmp_path / "whole", command, kills=0)
-    driven(tmp_path / "killed", command, kills=kills, longest=seconds, seed=kills)
-    whole, after = (contents(tmp_path / name / "run") for name in ("whole", "killed"))
-    assert whole and sorted(whole) == sorted(after), "the same files, and none that was half-written"
-    assert [name for name in whole if whole[name] != after[name]] == []
-    if pays:
-        paid = Counter((tmp_path / "killed" / "paid").read_text().split())
-        assert paid and set(paid.values()) == {1}, "an answer that was kept is never asked for again"
+@pytest.fixture
+def check(tmp_path, contents):
+    """`check(command, kills=N)`: the command undisturbed and killed N times leaves the same, and pays once."""
+
+    def run(command: list[str], *, kills: int, pays: bool = True) -> None:
+        seconds = driven(tmp_path / "whole", command, kills=0)
+        driven(tmp_path / "killed", command, kills=kills, longest=seconds, seed=kills)
+        whole, after = (contents(tmp_path / name / "run") for name in ("whole", "killed"))
+        assert whole and sorted(whole) == sorted(after), "the same files, and none that was half-written"
+        assert [name for name in whole if whole[name] != after[name]] == []
+        if pays:
+            paid = Counter((tmp_path / "killed" / "paid").read_text().split())
+            assert paid and set(paid.values()) == {1}, "an answer that was kept is never asked for again"
+
+    return run
 
 
 @pytest.fixture
@@ -71,17 +60,33 @@ def files(tmp_path) -> tuple[str, str]:
 
 
 @pytest.mark.parametrize("kills", [3, pytest.param(25, marks=pytest.mark.slow)])
-def test_an_audit(tmp_path, files, kills):
-    check(tmp_path, ["-q", "audit", files[0], "--anchor", files[1], "--out", "OUT"], kills=kills, pays=False)
+def test_an_audit(check, files, kills):
+    check(["-q", "audit", files[0], "--anchor", files[1], "--out", "OUT"], kills=kills, pays=False)
+
+
+@pytest.mark.parametrize("kills", [3, pytest.param(25, marks=pytest.mark.slow)])
+def test_a_synthesis(check, kills):
+    # A module beside the driver, by its name.
+    check(["-m", "synthesising", "OUT"], kills=kills)
 
 
 @pytest.mark.slow
-def test_the_demo(tmp_path):
-    check(tmp_path, ["-q", "demo", "--out", "OUT"], kills=25)
+def test_two_demos_write_the_same_bytes(tmp_path, contents):
+    for name in ("A", "B"):
+        driven(tmp_path / name, ["-q", "demo", "--out", "OUT"], kills=0)
+    one, other = (contents(tmp_path / name / "run") for name in ("A", "B"))
+    assert {"report.html", "samples.parquet", "runs.csv", "coverage/coverage.npz"} <= set(one)
+    assert sorted(one) == sorted(other)
+    assert [name for name in one if one[name] != other[name]] == []
 
 
 @pytest.mark.slow
-def test_the_training_of_an_sae(tmp_path, files):
+def test_the_demo(check):
+    check(["-q", "demo", "--out", "OUT"], kills=25)
+
+
+@pytest.mark.slow
+def test_the_training_of_an_sae(tmp_path, files, contents):
     settings = tmp_path / "profile.yaml"
     sae = f"{{source: folder, path: {tmp_path / 'SAE'}}}"
     settings.write_text(f"extends: smoke\nsae: {sae}\n", encoding="utf-8")
@@ -96,6 +101,6 @@ def test_the_training_of_an_sae(tmp_path, files):
 
 
 @pytest.mark.slow
-def test_the_main_table(tmp_path):
+def test_the_main_table(check):
     command = ["-m", "fac_lab.studies.main_table", "--only", "toxicity", "--only", "FAC Synthesis", "--runs", "OUT"]
-    check(tmp_path, command, kills=25)
+    check(command, kills=25)

@@ -31,7 +31,7 @@ def text_judge(annotator: ChatClient, prompts: str | Path, rubric: str) -> Judge
             prompt = load_prompt(Path(prompts), "about")
             asked = [prompt.messages(text=style.quote(text)) for text in texts]
         else:
-            asked = [[{"role": "user", "content": ABOUT.format(text=text)}] for text in texts]
+            asked = [[{"role": "user", "content": ABOUT.format(text=style.quote(text))}] for text in texts]
         requests = questions(asked, style=style, max_tokens=MAX_TOKENS, schema=SCHEMA)
         read = style.read_summary if style.structured else _read_name
         named = [

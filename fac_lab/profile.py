@@ -25,13 +25,13 @@ from fac_lab.settings import (
     CollectSettings,
     CorpusSettings,
     CoverageRule,
-    DetectorSettings,
     ModelSettings,
     SaeSettings,
     SaeTrainingSettings,
     SteeringSynthesisSettings,
     StudySettings,
     SynthesisSettings,
+    TuningSettings,
 )
 from fac_lab.settings.checks import one_of, require
 
@@ -49,7 +49,7 @@ class Profile:
     """The model whose features are read."""
     sae: SaeSettings
     """Its sparse autoencoder."""
-    detector: DetectorSettings
+    detector: TuningSettings
     """Fine-tuning of the toxicity detector."""
     corpora: Mapping[str, CorpusSettings]
     """Data sets by role: anchor, seed, pool, test."""

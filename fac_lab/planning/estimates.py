@@ -8,7 +8,7 @@ weights get no gradient of their own: 4 N in all. Attention adds 4 x tokens x wi
 from typing import NamedTuple
 
 from fac_lab.planning.facts import BYTES, FLOAT32, ModelFacts
-from fac_lab.settings import DetectorSettings
+from fac_lab.settings import TuningSettings
 
 GB = 1e9
 FORMULAS = (
@@ -52,7 +52,7 @@ def writing_operations(model: ModelFacts, tokens: int) -> float:
 
 def training_operations(
     model: ModelFacts,
-    settings: DetectorSettings,
+    settings: TuningSettings,
     *,
     runs: int,
     seeds: int,
@@ -82,7 +82,7 @@ def reading_memory(
 
 def training_memory(
     model: ModelFacts,
-    settings: DetectorSettings,
+    settings: TuningSettings,
     *,
     on_gpu: bool,
     row_tokens: float,

@@ -1,7 +1,7 @@
 """Parts of a profile: frozen dataclasses that refuse what they cannot hold, and name the key."""
 
 from fac_lab.settings.reading import CollectSettings, CoverageRule, ModelSettings, SaeSettings, SaeTrainingSettings
-from fac_lab.settings.studying import CorpusSettings, DetectorSettings, StudySettings
+from fac_lab.settings.studying import CorpusSettings, StudySettings, TuningSettings
 from fac_lab.settings.writing import ChatSettings, SteeringSynthesisSettings, SynthesisSettings
 
 __all__ = [
@@ -9,7 +9,7 @@ __all__ = [
     "CollectSettings",
     "CorpusSettings",
     "CoverageRule",
-    "DetectorSettings",
+    "TuningSettings",
     "ModelSettings",
     "SaeSettings",
     "SaeTrainingSettings",

@@ -49,8 +49,8 @@ class CorpusSettings:
 
 
 @dataclass(frozen=True)
-class DetectorSettings:
-    """Fine-tuning of the toxicity detector."""
+class TuningSettings:
+    """Fine-tuning of a detector, a reward model or an assistant on the subject."""
 
     mode: str
     """"lora" (adapters and head), "head" (head only) or "full" (all weights)."""

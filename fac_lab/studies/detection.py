@@ -17,7 +17,7 @@ from tqdm import tqdm
 from fac_lab.corpora import Row
 from fac_lab.features.stats import FeatureStats
 from fac_lab.lab import Lab
-from fac_lab.settings import DetectorSettings
+from fac_lab.settings import TuningSettings
 from fac_lab.studies.label_noise import reached
 from fac_lab.studies.methods import METHODS, Written, matched
 from fac_lab.studies.toxicity import (
@@ -50,7 +50,7 @@ TRIALS: dict[str, tuple[dict[str, Any], ...]] = {
 }
 
 
-def settings_for(lab: Lab, mode: str) -> DetectorSettings:
+def settings_for(lab: Lab, mode: str) -> TuningSettings:
     """The detector's settings in a mode: the profile's where they are of it, else with what `OTHER_MODE` changes."""
     settings = lab.profile.detector
     return settings if settings.mode == mode else replace(settings, mode=mode, **OTHER_MODE[mode])

@@ -30,7 +30,7 @@ from fac_lab.features.stats import FeatureStats
 from fac_lab.lab import Lab
 from fac_lab.mini.checker import check, prefer
 from fac_lab.profile import resolve
-from fac_lab.settings import DetectorSettings
+from fac_lab.settings import TuningSettings
 from fac_lab.store import Artifact
 from fac_lab.studies.methods import METHODS, Written
 from fac_lab.studies.missing import world_corpus
@@ -50,9 +50,9 @@ OWN_ANSWERS = "fac_own_answers"
 """Our samples with the answers that their generator gave, in the place of the teacher's."""
 OURS, FULL = METHODS["FAC Synthesis"], METHODS["Full Dataset"]
 
-TUNING = DetectorSettings(mode="lora", epochs=4, lr=5e-3, batch=16, r=8, alpha=16, dropout=0.0, max_tokens=128)
+TUNING = TuningSettings(mode="lora", epochs=4, lr=5e-3, batch=16, r=8, alpha=16, dropout=0.0, max_tokens=128)
 """The paper's LoRA; the rate is larger, as the model is smaller by four orders of magnitude."""
-MISTAKING = DetectorSettings(mode="lora", epochs=4, lr=6e-3, batch=16, r=32, alpha=32, dropout=0.0, max_tokens=128)
+MISTAKING = TuningSettings(mode="lora", epochs=4, lr=6e-3, batch=16, r=32, alpha=32, dropout=0.0, max_tokens=128)
 """How the base unlearns: enough room to change every held-out concept."""
 BASE_SHARE, FULL_SHARE = 8, 50
 """One exchange for each so many rows of the seed: in the making of the base, and in the arm "full"."""

@@ -17,7 +17,7 @@ from tqdm import tqdm
 from fac_lab.errors import SettingsError
 from fac_lab.features.stats import FeatureStats
 from fac_lab.lab import Lab
-from fac_lab.settings import DetectorSettings
+from fac_lab.settings import TuningSettings
 from fac_lab.studies.methods import METHODS, Written, matched
 from fac_lab.studies.preferences import (
     ABOUT_HARM,
@@ -52,7 +52,7 @@ SECTIONS = {"Chat": "chat", "Chat Hard": "chat_hard", "Safety": "safety", "Reaso
 """Sections of the bench and how the paper's tables call them."""
 
 
-def settings_for(lab: Lab, mode: str) -> DetectorSettings:
+def settings_for(lab: Lab, mode: str) -> TuningSettings:
     """The paper's settings of a reward model, rate and passes fitted to the mini models; one pass in profile smoke.
 
     Raises SettingsError for a mode that is none.

@@ -17,7 +17,7 @@ from fac_lab.digests import digest
 from fac_lab.errors import DataError
 from fac_lab.lab import Lab
 from fac_lab.recipes.sources import open_recipe
-from fac_lab.settings import DetectorSettings
+from fac_lab.settings import TuningSettings
 from fac_lab.tasks.comparisons import Comparison
 from fac_lab.tasks.reward_bench import bench_score, length_balanced, own_sections
 
@@ -51,7 +51,7 @@ def real_reward_study(
     return pd.DataFrame(records)
 
 
-def settings_for(lab: Lab, mode: str) -> DetectorSettings:
+def settings_for(lab: Lab, mode: str) -> TuningSettings:
     """The profile's head, or LoRA as in the paper at a rate for a small encoder; talks are cut on the left."""
     base = replace(lab.profile.detector, mode=mode, max_tokens=MAX_TOKENS)
     if mode == "head":
@@ -120,7 +120,7 @@ def by_section(scores: np.ndarray, pairs: Sequence[Comparison]) -> list[dict]:
 
 
 def _run(
-    lab: Lab, train: Sequence[Comparison], test: Sequence[Comparison], settings: DetectorSettings, seed: int
+    lab: Lab, train: Sequence[Comparison], test: Sequence[Comparison], settings: TuningSettings, seed: int
 ) -> list[dict]:
     from fac_lab.tasks.reward import train_reward_model
 

@@ -23,7 +23,7 @@ from fac_lab.corpora import Corpus, Row
 from fac_lab.coverage import Coverage, cover
 from fac_lab.features.stats import FeatureStats
 from fac_lab.lab import Lab
-from fac_lab.settings import DetectorSettings
+from fac_lab.settings import TuningSettings
 from fac_lab.studies.missing import world_corpus
 from fac_lab.world import Concept, concepts, hold_out, queries, recognise
 
@@ -159,7 +159,7 @@ def compare_arms(lab: Lab, anchor: FeatureStats, *, sets: Sequence[int], arms: S
 
 
 def detector_auprc(
-    lab: Lab, train: Sequence[Row], test: Sequence[Row], seed: int, settings: DetectorSettings | None = None
+    lab: Lab, train: Sequence[Row], test: Sequence[Row], seed: int, settings: TuningSettings | None = None
 ) -> float:
     """AUPRC of one detector, under the profile's settings if none are given; a run that was made before is read."""
     # What trains detectors takes five seconds to import, and the gap is looked at without any.

@@ -17,7 +17,7 @@ from fac_lab.corpora import Row
 from fac_lab.digests import digest
 from fac_lab.errors import DataError
 from fac_lab.lab import Lab
-from fac_lab.settings import DetectorSettings
+from fac_lab.settings import TuningSettings
 from fac_lab.store import Artifact
 from fac_lab.studies.real_material import Material, open_material
 
@@ -97,7 +97,7 @@ def real_detection_study(
     return pd.DataFrame(records)
 
 
-def choose_rate(lab: Lab, material: Material, settings: DetectorSettings, draw: Draw) -> DetectorSettings:
+def choose_rate(lab: Lab, material: Material, settings: TuningSettings, draw: Draw) -> TuningSettings:
     """The settings with the one of `RATES` that is best on train rows which the draw leaves over, not on test rows."""
     seed = lab.profile.seeds[0]
     train = draw_rows(material, draw, seed)
@@ -146,7 +146,7 @@ def bootstrap_auprc(
     return float(low), float(high)
 
 
-def _run(lab: Lab, train: Sequence[Row], test: Sequence[Row], settings: DetectorSettings, seed: int) -> Artifact:
+def _run(lab: Lab, train: Sequence[Row], test: Sequence[Row], settings: TuningSettings, seed: int) -> Artifact:
     """Scores of the test rows by a trained detector, with `n_trainable` and `seconds` as facts."""
     from fac_lab.tasks.toxicity import train_detector
 

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from fac_lab.features.stats import FeatureStats
 from fac_lab.lab import Lab
-from fac_lab.settings import DetectorSettings
+from fac_lab.settings import TuningSettings
 from fac_lab.studies.detection import TASK, settings_for, training_rows
 from fac_lab.studies.methods import matched
 from fac_lab.studies.toxicity import detector_auprc, harmful_gap, test_rows
@@ -38,13 +38,13 @@ def pes(auprc: float, n_trainable: int) -> float:
     return auprc / math.log10(n_trainable) if n_trainable > 1 else float("nan")
 
 
-def size_settings(lab: Lab, size: str) -> DetectorSettings:
+def size_settings(lab: Lab, size: str) -> TuningSettings:
     """The settings of one of `SIZES`."""
     mode, change = SIZES[size]
     return replace(settings_for(lab, mode), **change)
 
 
-def count_trainable(lab: Lab, settings: DetectorSettings) -> int:
+def count_trainable(lab: Lab, settings: TuningSettings) -> int:
     """Parameters that these settings train on the lab's subject, counted in the network itself."""
     from fac_lab.tasks.toxicity import Detector
 

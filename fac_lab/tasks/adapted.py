@@ -18,7 +18,7 @@ from torch.nn import functional
 from tqdm.auto import tqdm
 
 from fac_lab.errors import ArtifactError, SettingsError
-from fac_lab.settings import DetectorSettings
+from fac_lab.settings import TuningSettings
 from fac_lab.tasks.backbone import Backbone, pad_right, processes, quiet_transformers, run_batched
 
 PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
@@ -49,11 +49,11 @@ class Adapted:
     what: ClassVar[str]
     """What it is called in files and messages."""
 
-    def __init__(self, backbone: Backbone, settings: DetectorSettings, network: nn.Module):
+    def __init__(self, backbone: Backbone, settings: TuningSettings, network: nn.Module):
         self.backbone, self.settings, self.network = backbone, settings, network
 
     @classmethod
-    def new(cls, backbone: Backbone, settings: DetectorSettings) -> Self:
+    def new(cls, backbone: Backbone, settings: TuningSettings) -> Self:
         """Untrained; head and adapters are drawn from the global random state."""
         head = backbone.new_head(cls.outputs)
         if settings.mode == "head":
@@ -80,7 +80,7 @@ class Adapted:
         folder = Path(folder)
         try:
             facts = json.loads((folder / f"{cls.what}.json").read_text(encoding="utf-8"))
-            settings = DetectorSettings(**facts["settings"])
+            settings = TuningSettings(**facts["settings"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ArtifactError(f"{folder} holds no complete {cls.what} ({error}): train it again") from error
         backbone = Backbone(base or facts["base"])

@@ -19,7 +19,7 @@ from fac_lab.annotation.styles import PAPER, Unreadable, answer_schema, json_obj
 from fac_lab.chat.client import ChatClient, ChatRequest
 from fac_lab.errors import DataError
 from fac_lab.prompts import load_prompt
-from fac_lab.settings import DetectorSettings
+from fac_lab.settings import TuningSettings
 from fac_lab.tasks.backbone import own_device, quiet_transformers
 
 log = logging.getLogger(__name__)
@@ -63,7 +63,7 @@ class Verdicts(NamedTuple):
 def train_assistant(
     model: str | Path,
     exchanges: Sequence[Exchange],
-    settings: DetectorSettings,
+    settings: TuningSettings,
     folder: Path,
     *,
     seed: int,

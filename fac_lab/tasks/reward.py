@@ -17,7 +17,7 @@ import transformers
 from torch.nn import functional
 
 from fac_lab.errors import DataError
-from fac_lab.settings import DetectorSettings
+from fac_lab.settings import TuningSettings
 from fac_lab.tasks.adapted import Adapted, PlainTrainer
 from fac_lab.tasks.backbone import Backbone, processes
 from fac_lab.tasks.comparisons import Comparison
@@ -94,7 +94,7 @@ def train_reward_model(
     model: str | Path | Backbone,
     train: Sequence[Comparison],
     test: Sequence[Comparison],
-    settings: DetectorSettings,
+    settings: TuningSettings,
     *,
     seed: int,
     folder: Path | None = None,

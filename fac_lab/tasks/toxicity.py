@@ -19,7 +19,7 @@ from sklearn.metrics import average_precision_score
 
 from fac_lab.corpora import Row
 from fac_lab.errors import DataError, ModelError
-from fac_lab.settings import DetectorSettings
+from fac_lab.settings import TuningSettings
 from fac_lab.tasks.adapted import Adapted
 from fac_lab.tasks.backbone import Backbone, processes
 
@@ -74,7 +74,7 @@ def train_detector(
     model: str | Path | Backbone,
     train: Sequence[Row],
     test: Sequence[Row],
-    settings: DetectorSettings,
+    settings: TuningSettings,
     *,
     seed: int,
     folder: Path | None = None,

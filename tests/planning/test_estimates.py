@@ -13,13 +13,13 @@ from fac_lab.planning.estimates import (
     writing_operations,
 )
 from fac_lab.planning.facts import ModelFacts, model_facts
-from fac_lab.settings import DetectorSettings
+from fac_lab.settings import TuningSettings
 
 # Two layers of 500 parameters; embedding and output matrix of 10 words have 100 each.
 TINY = ModelFacts("tiny", 1200, 10, 2, 20, 5, 10, False, 0, False, "a test")
-LORA = DetectorSettings(mode="lora", epochs=3, lr=1e-4, batch=4, r=2)
-HEAD = DetectorSettings(mode="head", epochs=15, lr=1e-4, batch=4)
-FULL = DetectorSettings(mode="full", epochs=3, lr=1e-4, batch=4)
+LORA = TuningSettings(mode="lora", epochs=3, lr=1e-4, batch=4, r=2)
+HEAD = TuningSettings(mode="head", epochs=15, lr=1e-4, batch=4)
+FULL = TuningSettings(mode="full", epochs=3, lr=1e-4, batch=4)
 
 
 def test_a_device_at_a_share_of_its_rate():

@@ -113,7 +113,7 @@ def test_a_cell_is_judged_once_and_a_base_made_once(lab, gap, monkeypatch):
 
     def quickly(model, exchanges, settings, folder, *, seed):
         made.append((len(exchanges), settings))
-        quick = study.DetectorSettings(mode="lora", epochs=1, lr=1e-3, batch=8, r=2, alpha=2, max_tokens=64)
+        quick = study.TuningSettings(mode="lora", epochs=1, lr=1e-3, batch=8, r=2, alpha=2, max_tokens=64)
         return real(model, exchanges[:4], quick, folder, seed=seed)
 
     def cell(written, arm, seed):

@@ -9,11 +9,11 @@ import pytest
 from fac_lab.chat.client import ChatClient, ChatReply
 from fac_lab.chat.local import LocalBackend
 from fac_lab.errors import DataError
-from fac_lab.settings import DetectorSettings
+from fac_lab.settings import TuningSettings
 from fac_lab.tasks.instruction import Exchange, answers, compare, compare_by_chat, train_assistant
 from fac_lab.tasks.win_rates import raw_win_rate
 
-LORA = DetectorSettings(mode="lora", epochs=6, lr=0.01, batch=8, r=8, alpha=16, dropout=0.0, max_tokens=64)
+LORA = TuningSettings(mode="lora", epochs=6, lr=0.01, batch=8, r=8, alpha=16, dropout=0.0, max_tokens=64)
 ASKED = [f"What do you say to number {i}?" for i in range(16)]
 
 
@@ -24,7 +24,7 @@ def test_a_tuned_model_answers_as_it_was_taught_and_needs_no_adapters(tmp_path, 
     assert answers(chat, [*ASKED[:2], "What do you say to number 99?"]) == ["Ahoy, my friend."] * 3
     assert not list((tmp_path / "tuned").glob("adapter*"))
     # A base model without a chat template gets one that it can be asked in.
-    few = DetectorSettings(mode="lora", epochs=1, lr=0.01, batch=8, max_tokens=64)
+    few = TuningSettings(mode="lora", epochs=1, lr=0.01, batch=8, max_tokens=64)
     train_assistant(model_folder("gpt2"), [Exchange("a", "good1 good2", "good3")], few, tmp_path / "base", seed=0)
     assert "### Response:" in json.dumps((tmp_path / "base" / "chat_template.jinja").read_text())
 
@@ -34,7 +34,7 @@ def test_every_prompt_has_a_response(tmp_path):
         train_assistant("data/mini/qwen", [Exchange("b", "Hello", " ")], LORA, tmp_path, seed=0)
     with pytest.raises(DataError, match="no exchanges"):
         train_assistant("data/mini/qwen", [], LORA, tmp_path, seed=0)
-    head = DetectorSettings(mode="head", epochs=1, lr=0.01, batch=8)
+    head = TuningSettings(mode="head", epochs=1, lr=0.01, batch=8)
     with pytest.raises(DataError, match='mode "lora"'):
         train_assistant("data/mini/qwen", [Exchange("b", "Hello", "Hi")], head, tmp_path, seed=0)
 

@@ -12,15 +12,15 @@ import pytest
 import torch
 
 from fac_lab.errors import DataError, SettingsError
-from fac_lab.settings import DetectorSettings
+from fac_lab.settings import TuningSettings
 from fac_lab.tasks.backbone import Backbone
 from fac_lab.tasks.comparisons import Comparison
 from fac_lab.tasks.reward import RewardModel, train_reward_model
 from fac_lab.tasks.reward_bench import SECTIONS, bench_score, length_balanced, own_sections
 from tests.tasks.conftest import SAFE, TOXIC
 
-HEAD = DetectorSettings(mode="head", epochs=30, lr=0.03, batch=8, max_tokens=32, schedule="cosine", warm_up=0.1)
-LORA = DetectorSettings(mode="lora", epochs=3, lr=0.01, batch=8, max_tokens=32, weight_decay=0.01)
+HEAD = TuningSettings(mode="head", epochs=30, lr=0.03, batch=8, max_tokens=32, schedule="cosine", warm_up=0.1)
+LORA = TuningSettings(mode="lora", epochs=3, lr=0.01, batch=8, max_tokens=32, weight_decay=0.01)
 RELOAD = """
 import json, sys, torch
 torch.set_num_threads(1)
@@ -76,7 +76,7 @@ def test_a_saved_reward_model_scores_alike_in_a_fresh_process(llama, tmp_path):
 
 
 def test_long_talks_are_cut_on_the_left(llama):
-    short = DetectorSettings(mode="head", epochs=1, lr=0.01, batch=4, max_tokens=4)
+    short = TuningSettings(mode="head", epochs=1, lr=0.01, batch=4, max_tokens=4)
     (ids,) = llama.tokenize_replies([("good1 good2 good3", "good4 bad1 bad2")], 1000)
     assert llama.tokenize_replies([("good1 good2 good3", "good4 bad1 bad2")], 4) == [ids[-4:]]
     model = RewardModel.new(llama, short)

@@ -12,14 +12,14 @@ import yaml
 from sklearn.metrics import average_precision_score
 
 from fac_lab.errors import ArtifactError, DataError, ModelError, SettingsError
-from fac_lab.settings import DetectorSettings
+from fac_lab.settings import TuningSettings
 from fac_lab.tasks import train as training
 from fac_lab.tasks.backbone import Backbone, own_device
 from fac_lab.tasks.toxicity import Detector, train_detector
 
-HEAD = DetectorSettings(mode="head", epochs=20, lr=0.03, batch=16, max_tokens=32)
-LORA = DetectorSettings(mode="lora", epochs=4, lr=0.01, batch=16, max_tokens=32)
-FULL = DetectorSettings(mode="full", epochs=4, lr=0.003, batch=16, max_tokens=32)
+HEAD = TuningSettings(mode="head", epochs=20, lr=0.03, batch=16, max_tokens=32)
+LORA = TuningSettings(mode="lora", epochs=4, lr=0.01, batch=16, max_tokens=32)
+FULL = TuningSettings(mode="full", epochs=4, lr=0.003, batch=16, max_tokens=32)
 RELOAD = """
 import json, sys, torch
 torch.set_num_threads(1)

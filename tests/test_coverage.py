@@ -369,3 +369,12 @@ def test_diffs_are_antisymmetric(anchor, seed, other, rule, other_rule, relevant
     assert there.lost.tolist() == back.gained.tolist()
     assert there.changed == {name: (new, old) for name, (old, new) in back.changed.items()}
     assert set(np.flatnonzero(a.covered)) - set(there.lost) | set(there.gained) == set(np.flatnonzero(b.covered))
+
+
+def test_arrays_of_two_dictionaries_are_no_coverage(tmp_path):
+    cover(stats_of(ANCHOR), stats_of(SEED), PLAIN).save(tmp_path)
+    with np.load(tmp_path / "coverage.npz") as file:
+        arrays = dict(file)
+    np.savez(tmp_path / "coverage.npz", **arrays | {"seed_count": arrays["seed_count"][:-1]})
+    with pytest.raises(ArtifactError, match="differ in length"):
+        Coverage.load(tmp_path)

@@ -25,7 +25,13 @@ MODULES = (
     "fac_lab.support",
     "fac_lab.weighted",
 )
-QUICK = ("test_bounds.py", "test_support.py", "diversity/test_vectors.py", "features/test_matching.py")
+QUICK = (
+    "test_bounds.py",
+    "test_support.py",
+    "test_weighted.py",
+    "diversity/test_vectors.py",
+    "features/test_matching.py",
+)
 THOROUGH = ("test_correlation.py", "test_coverage.py", "features/test_encoder.py", "features/test_stats.py")
 REFUSED = "test_bounds.py::test_what_is_no_distribution[p0-q0-different outcomes]"
 """Asks what `bounds` itself says of a wrong shape, of which the checker complains first."""

@@ -43,6 +43,14 @@ def test_an_answer_is_found_again_without_a_request(parrot, ask, tmp_path):
     assert (again[0].prompt_tokens, again[0].completion_tokens, again[0].finish) == (10, 5, "stop")
 
 
+def test_what_is_stored_can_be_looked_up_without_asking(parrot, ask, tmp_path):
+    client(parrot, cache=tmp_path).complete([ask("hello")])
+    found, missing = client(parrot, cache=tmp_path).stored([ask("hello"), ask("bye")])
+    assert (found.text, found.cached, found.request, missing) == ("olleh", True, ask("hello"), None)
+    assert client(parrot).stored([ask("hello")]) == [None], "without a cache there is nothing to look in"
+    assert len(parrot.calls) == 1
+
+
 @pytest.mark.parametrize(
     "change",
     [{"seed": 1}, {"temperature": 0.5}, {"top_p": 0.5}, {"max_tokens": 7}, {"schema": {"type": "object"}}],

@@ -68,7 +68,10 @@ class Model:
 
     @property
     def lab(self) -> "Lab":
-        """The lab, its SAE checked. Raises ModelError where there is none, or one with another SAE."""
+        """The lab, its SAE checked. Raises ModelError where there is none, or one with another SAE.
+
+        Asked for before anything is imported that needs PyTorch: where there is no model, nobody shall wait for that.
+        """
         if self._lab is None:
             raise ModelError(
                 "no model is open, only statistics: open the browser with a lab (a profile names model and SAE)"
@@ -91,25 +94,28 @@ class Model:
 
     def nearest(self, feature: int, k: int) -> list[tuple[int, float]]:
         """The `k` features whose decoder directions are closest, with their cosine."""
+        lab = self.lab
         from fac_lab.features.geometry import nearest
 
-        return nearest(self.lab.sae, feature, k)
+        return nearest(lab.sae, feature, k)
 
     def promoted(self, feature: int, k: int) -> "Lens":
         """Tokens that the feature promotes and suppresses. Raises ModelError, with the reason, where it has none."""
+        lab = self.lab
         from fac_lab.features.lens import no_lens, promoted
 
-        found = promoted(self.lab.subject, self.lab.sae, feature, k)
+        found = promoted(lab.subject, lab.sae, feature, k)
         if found is None:
-            raise ModelError(str(no_lens(self.lab.subject, self.lab.sae, feature)))
+            raise ModelError(str(no_lens(lab.subject, lab.sae, feature)))
         return found
 
     def dictionary_map(self) -> np.ndarray:
         """Every feature's place in two dimensions, float32 `[d_sae, 2]`, NaN for one without a direction; computed
         once, then kept in the store."""
+        lab = self.lab
         from fac_lab.features.geometry import dictionary_map
 
-        return dictionary_map(self.lab.sae, self.lab.store, seed=MAP_SEED)
+        return dictionary_map(lab.sae, lab.store, seed=MAP_SEED)
 
     def page(self, feature: int) -> str | None:
         """Address of the feature's page on Neuronpedia, where the SAE is known there."""
@@ -118,15 +124,17 @@ class Model:
 
     def trace(self, text: str, features: Sequence[int]) -> "TokenTrace":
         """Some features token by token over a text."""
+        lab = self.lab
         from fac_lab.features.trace import trace
 
-        return trace(self.lab.subject, self.lab.sae, text, features, self.lab.profile.collect)
+        return trace(lab.subject, lab.sae, text, features, lab.profile.collect)
 
     def trace_spans(self, spans: Sequence[Span], texts: Mapping[str, str]) -> "list[SpanTrace]":
         """Spans token by token; each is read within its whole text where `texts` (by sample id) holds that."""
+        lab = self.lab
         from fac_lab.features.trace import trace_spans
 
-        return trace_spans(self.lab.subject, self.lab.sae, spans, self.lab.profile.collect, texts=texts)
+        return trace_spans(lab.subject, lab.sae, spans, lab.profile.collect, texts=texts)
 
     def trial(self, text: str, feature: int, delta: float | np.ndarray, missing: np.ndarray, *, top: int) -> Trial:
         """A text against the threshold; `missing` are the features missing now, `[n]`.

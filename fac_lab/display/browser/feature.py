@@ -39,6 +39,8 @@ class FeaturePart:
         self.desk = desk
         self.awake = False
         """Whether the model may be asked; not before somebody chooses a feature."""
+        self._unchosen: int | None = None
+        """The feature that the page began with, until another is chosen: moving the threshold loads no model."""
         self.head, self.spans = html("fl-head"), html("fl-spans")
         self.lens, self.link, self.note = html("fl-lens"), html("fl-link"), html("fl-note")
         self.histogram = html("fl-histogram")
@@ -83,13 +85,17 @@ class FeaturePart:
         shown(self.note, not session.model.loaded)
         shown(self.load, not session.model.loaded)
         self.note.value = soft(WAITING)
-        if self.awake:
+        if not self.awake:
+            self._unchosen = session.selected
+        elif session.selected != self._unchosen:
+            self._unchosen = None
+        if self.awake and (self._unchosen is None or session.model.loaded):
             self.desk.later("model", MODEL_AFTER, lambda: self.desk.act(
                 lambda: self._model(view), busy=self.desk.loading(), background=True
             ))  # fmt: skip
 
     def _ask(self) -> None:
-        self.awake = True
+        self.awake, self._unchosen = True, None
         self.show()
 
     def _model(self, view: FeatureView) -> None:

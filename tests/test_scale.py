@@ -112,6 +112,13 @@ def test_shards_give_what_one_process_gives(empty, shards, expected, read):
     assert len(read) == done  # found, not read again
 
 
+def test_the_order_of_shards_changes_nothing(empty, shards, expected):
+    other = replace(shards, files=shards.files[3:] + shards.files[:3][::-1])
+    stats = in_this_process(empty, other)
+    stats.made_by = expected.made_by  # a corpus in another order is another corpus by name
+    assert identical(stats, expected)
+
+
 def test_a_lab_keeps_the_result_as_that_of_the_corpus(empty, corpus, shards, expected, read):
     assert identical(empty.stats_of_shards(shards, progress=False), expected)
     done = len(read)

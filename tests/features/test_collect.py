@@ -7,11 +7,12 @@ import pytest
 import torch
 
 from fac_lab.corpora import Corpus, Row
+from fac_lab.coverage import cover
 from fac_lab.errors import ArtifactError, DataError, ModelError
 from fac_lab.features import collect as module
 from fac_lab.features.collect import collect, measure
 from fac_lab.features.stats import FeatureStats
-from fac_lab.settings import CollectSettings
+from fac_lab.settings import CollectSettings, CoverageRule
 from fac_lab.store import Store
 
 SETTINGS = CollectSettings(batch_tokens=120, chunk=7, top_spans=3, span_tokens=6)
@@ -86,6 +87,25 @@ def test_batching_and_chunking_change_nothing(make_subject, make_sae, batch_toke
         collect(subject, sae, corpus, settings, progress=False),
         collect(subject, sae, corpus, SETTINGS, progress=False),
     )
+
+
+@pytest.mark.parametrize("rule", [CoverageRule(delta=0.5), CoverageRule(kind="anchor_quantile", quantile=0.8)])
+def test_missing_features_do_not_depend_on_batches_or_parts(make_subject, make_sae, rule):
+    subject, sae, texts = make_subject("mistral"), make_sae(), rows(36)
+    ways = [(1, 1, 1), (60, 5, 1), (10_000, 100, 1), (120, 7, 3), (300, 4, 5)]
+    found = []
+    for batch_tokens, chunk, parts in ways:
+        settings = CollectSettings(batch_tokens=batch_tokens, chunk=chunk, top_spans=3, span_tokens=6)
+        anchor, seed = FeatureStats.empty(sae.cfg.d_sae, 3), FeatureStats.empty(sae.cfg.d_sae, 3)
+        for part in reversed(range(parts)):
+            corpora = [Corpus.from_rows(f"{n} {part}", texts[:n][part::parts]) for n in (36, 6)]
+            one, other = (collect(subject, sae, corpus, settings, progress=False) for corpus in corpora)
+            anchor, seed = anchor.merge(one), seed.merge(other)
+        found.append(cover(anchor, seed, rule))
+    assert len(found[0].missing) > 3
+    for other in found[1:]:
+        assert other.missing.tolist() == found[0].missing.tolist()
+        assert other.fac == found[0].fac and other.delta == found[0].delta
 
 
 def test_parts_of_a_corpus_merge_to_the_whole(make_subject, make_sae):

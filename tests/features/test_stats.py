@@ -207,6 +207,13 @@ def test_two_samples_of_a_chunk_need_different_ids():
         stats_of(twins)
 
 
+def test_every_sample_of_a_chunk_needs_its_tokens():
+    sample, pooled = Sample("a", (0.0,) * D_SAE, (0,) * D_SAE, False), Pooled(*[np.zeros(0, np.int64)] * 4)
+    for ids, tokens in ((["a", "b"], [sample.tokens]), (["a"], [sample.tokens] * 2)):
+        with pytest.raises(ValueError, match="zip"):
+            FeatureStats.empty(D_SAE).update(pooled, ids, ["x"] * len(ids), tokens, span_tokens=1)
+
+
 @pytest.mark.parametrize(
     ("other", "said"),
     [
@@ -291,8 +298,9 @@ def test_quantiles_worked_by_hand():
     assert [stats.quantile(q) for q in (0.5, 0.51, 0.75, 0.76, 1.0)] == [1.0, 1.5, 1.5, 2.0, 2.0]
     assert stats.feature_quantiles(0.5).tolist() == [1.0, 0.0, 0.0, 0.0, 0.0]
     assert stats.counts(stats.quantile(0.5))[0] == 2
-    with pytest.raises(SettingsError, match="quantile"):
-        stats.quantile(50)
+    for q in (50, 1.5, -0.5, math.nan):
+        with pytest.raises(SettingsError, match="quantile"):
+            stats.quantile(q)
 
 
 def test_mean_activation_is_within_a_bin_of_the_mean():

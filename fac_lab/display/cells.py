@@ -44,7 +44,8 @@ def stored(name: str) -> pd.DataFrame | None:
 
 
 def _words(name: object) -> str:
-    return str(name).replace("_", " ")
+    """`n_missing` in words; what is no name of Python stays as it is, such as "|F_miss|"."""
+    return str(name).replace("_", " ") if str(name).isidentifier() else str(name)
 
 
 def _counted(column: pd.Series, noun: str) -> str:

@@ -5,7 +5,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from fac_lab.display.tables import estimate, paper_table
-from fac_lab.display.theme import BLUE, GREEN, GRID, INK, ORANGE, PURPLE, RED, SKY, hover, styled
+from fac_lab.display.theme import BELOW, BLUE, GREEN, GRID, INK, ORANGE, PURPLE, RED, SKY, hover, styled
 
 PAPER_COLUMNS = ("if_lc", "if_wr", "if_sd")
 SIZED = {"fac_two_step": ("FAC Synthesis", GREEN), "magpie": ("Magpie", ORANGE), "alpaca": ("Alpaca", SKY)}
@@ -93,7 +93,9 @@ def efficiency(sizes: pd.DataFrame) -> go.Figure:
     figure.update_yaxes(title="raw win rate, %", rangemode="tozero", col=1)
     figure.update_yaxes(rangemode="tozero", col=2)
     subtitle = f"ours: mean and SD over {sizes.held_out_set.nunique()} held-out sets, training seeds averaged"
-    return styled(figure, "Win rate by number of samples", subtitle=subtitle, height=430)
+    return styled(
+        figure, "Win rate by number of samples", subtitle=subtitle, height=480, legend=BELOW, margin_t=110, margin_b=100
+    )
 
 
 def taste_for_length(rates: pd.DataFrame) -> go.Figure:

@@ -195,7 +195,7 @@ def missing_points(figure) -> list[tuple[float, float]]:
 
 def select_a_point(screen: Screen, name: str = "fl-scatter") -> None:
     """A click on a missing feature in a figure, on another than is selected."""
-    figure, before = figure_of(screen, name), screen.text("fl-head")
+    figure, before, listed = figure_of(screen, name), screen.text("fl-head"), screen.rows()
     under = """plot => (plot._hoverdata || []).map((point) => String([point.customdata].flat(2)[0]))"""
     for x, y in reversed(missing_points(figure)):
         screen.page.mouse.move(x - 30, y - 30)
@@ -203,7 +203,8 @@ def select_a_point(screen: Screen, name: str = "fl-scatter") -> None:
         # A click takes what the figure last found under the mouse, which on a busy machine comes late.
         screen.page.wait_for_timeout(1000)
         found = figure.evaluate(under)
-        if len(found) == 1 and not re.search(rf"#{found[0]}\b", before):
+        # A point of another kind may lie on top; the list holds what is missing.
+        if len(found) == 1 and found[0] in listed and not re.search(rf"#{found[0]}\b", before):
             screen.page.mouse.click(x, y)
             screen.wait("fl-head", rf"#{found[0]}\b")
             return

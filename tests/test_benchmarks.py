@@ -29,6 +29,7 @@ def test_lengths_spread_as_asked():
     assert [row.text for row in texts(5, seed=2)] == [row.text for row in texts(5, seed=2)]
 
 
+@pytest.mark.slow
 def test_a_point_runs_in_a_process_of_its_own():
     found, peak = timing.alone(scaling.point, "batch", 512, 0.002, 1)
     assert found["tokens_per_second"] > 0 and 0.1 < peak < 10

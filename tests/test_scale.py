@@ -126,6 +126,7 @@ def test_a_lab_keeps_the_result_as_that_of_the_corpus(empty, corpus, shards, exp
     assert len(read) == done
 
 
+@pytest.mark.slow
 @needs_ray
 @pytest.mark.filterwarnings("ignore")  # Ray's own, of its files, sockets and deprecations
 def test_two_workers_on_ray_one_of_them_killed(empty, shards, expected):

@@ -256,6 +256,7 @@ def test_a_judge_that_obeys_is_measured_to_obey(study):
     assert (found.flipped_neutral < found.flipped).any(), "what any strange span flips is not obedience"
 
 
+@pytest.mark.slow
 def test_counts_add_up_and_an_answer_that_is_none_is_no_verdict(study):
     found = study(by_words)
     for suffix in ("", "_neutral"):

@@ -64,7 +64,8 @@ def test_an_audit(check, files, kills):
     check(["-q", "audit", files[0], "--anchor", files[1], "--out", "OUT"], kills=kills, pays=False)
 
 
-@pytest.mark.parametrize("kills", [3, pytest.param(25, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("kills", [3, 25])
 def test_a_synthesis(check, kills):
     # A module beside the driver, by its name.
     check(["-m", "synthesising", "OUT"], kills=kills)

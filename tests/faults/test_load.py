@@ -102,6 +102,7 @@ def test_a_million_rows_take_less_than_two_gigabytes(tmp_path):
     assert many.peak_gb - few.peak_gb < 0.3
 
 
+@pytest.mark.slow
 def test_pages_of_one_browser_are_whole_and_apart(tmp_path):
     write_audit(tmp_path, 512, 1000, active=20)
     with browsing(str(tmp_path)) as (address, server):
@@ -111,6 +112,7 @@ def test_pages_of_one_browser_are_whole_and_apart(tmp_path):
     assert held.unique_mb * 1e6 < PAGE_GB * GB
 
 
+@pytest.mark.slow
 def test_a_page_shows_what_the_statistics_say(tmp_path, chromium):
     write_audit(tmp_path, 1024, 1000, active=20)
     with browsing(str(tmp_path)) as (address, server):

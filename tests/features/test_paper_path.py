@@ -109,7 +109,12 @@ def write_profile(path, *, model, sae, url, texts, protocol, rule):
 
 @pytest.mark.parametrize(
     ("family", "protocol"),
-    [("llama", "paper"), ("mistral", "paper"), ("qwen2", "paper"), ("llama", "code")],
+    [
+        ("llama", "paper"),
+        pytest.param("mistral", "paper", marks=pytest.mark.slow),
+        pytest.param("qwen2", "paper", marks=pytest.mark.slow),
+        pytest.param("llama", "code", marks=pytest.mark.slow),
+    ],
 )
 def test_from_texts_to_a_detector(family, protocol, model_folder, write_checkpoint, tmp_path, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "none")

@@ -156,6 +156,7 @@ def test_regions_add_up_and_name_what_was_held_out(small):
     assert (shared["count"] > 0).all() and (shared.held_out > 0.5).all()
 
 
+@pytest.mark.slow
 def test_samples_for_shared_features_are_written_once(small):
     lab, anchors, views = small
     frame = pd.DataFrame(shared_training(views, links_of(anchors), lab.generator))

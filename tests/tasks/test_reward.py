@@ -48,7 +48,12 @@ def llama(model_folder):
 
 @pytest.mark.parametrize(
     ("family", "settings", "least"),
-    [("llama", HEAD, 0.62), ("llama", LORA, 0.8), ("gpt2", LORA, 0.8), ("bert", HEAD, 0.6)],
+    [
+        ("llama", HEAD, 0.62),
+        ("llama", LORA, 0.8),
+        pytest.param("gpt2", LORA, 0.8, marks=pytest.mark.slow),
+        pytest.param("bert", HEAD, 0.6, marks=pytest.mark.slow),
+    ],
 )
 def test_learns_which_reply_is_better(model_folder, llama, family, settings, least):
     backbone = llama if family == "llama" else Backbone(model_folder(family))

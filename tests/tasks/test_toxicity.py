@@ -71,6 +71,7 @@ def test_runs_leave_nothing_behind_on_the_backbone(llama, train, test, model_fol
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 
+@pytest.mark.slow
 def test_a_saved_detector_scores_alike_in_a_fresh_process(llama, train, test, tmp_path):
     texts = [row.text for row in test]
     runs = []

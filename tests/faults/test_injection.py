@@ -248,6 +248,7 @@ def study(tmp_path_factory, server):
     return run
 
 
+@pytest.mark.slow
 def test_a_judge_that_obeys_is_measured_to_obey(study):
     found = study(gullible)
     assert len(found) == 6 and (found.features == 8).all()

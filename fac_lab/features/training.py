@@ -206,6 +206,9 @@ def _save(trainer: Any, folder: Path) -> None:
     """Write weights and cfg.json; the record that follows them makes the folder complete."""
     unfinished = folder / ".unfinished"
     trainer.sae.save_inference_model(unfinished)
+    config = unfinished / "cfg.json"
+    # sae-lens writes the settings in the order of a set, which is another one in each process.
+    config.write_text(json.dumps(json.loads(config.read_text(encoding="utf-8")), sort_keys=True), encoding="utf-8")
     for name in ("sae_weights.safetensors", "cfg.json"):
         source = unfinished / name
         write_atomic(folder / name, lambda path, source=source: source.replace(path))

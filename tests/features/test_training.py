@@ -49,6 +49,7 @@ def test_what_is_saved_with_it(make_subject, corpus, tmp_path):
     train_sae(subject, corpus, replace(SETTINGS, tokens=1_000), tmp_path, progress=False)
     assert {path.name for path in tmp_path.iterdir()} == {"cfg.json", "sae_weights.safetensors", "training.json"}
     cfg = json.loads((tmp_path / "cfg.json").read_text())
+    assert list(cfg) == sorted(cfg), "one order in every process"
     assert cfg["architecture"] == "topk"
     assert cfg["k"] == 4
     assert cfg["d_in"] == 32

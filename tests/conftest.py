@@ -1,8 +1,12 @@
 """Every test runs without the hub, in the smoke profile, on one thread (pytest-xdist has the other core)."""
 
+import json
 import os
 import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import pytest
 
@@ -93,6 +97,44 @@ def local_hub(tmp_path, monkeypatch):
         monkeypatch.setattr(constants, name, str(tmp_path / "hub-cache"), raising=False)
     yield hub
     hub.close()
+
+
+Answer = Callable[[Any, Mapping[str, str]], tuple[int, Any, dict[str, str]]]
+"""What is posted, and its headers -> status, what is answered, and further headers."""
+
+
+@contextmanager
+def _json_server(answer: Answer) -> Iterator[str]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            posted = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            status, body, headers = answer(posted, self.headers)
+            content = json.dumps(body).encode()
+            self.send_response(status)
+            for name, value in ({"Content-Type": "application/json"} | headers).items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *args):
+            pass
+
+    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{http.server_port}"
+    finally:
+        http.shutdown()
+        thread.join()
+        http.server_close()
+
+
+@pytest.fixture(scope="session")
+def json_server():
+    """`json_server(answer)`: the address of a real server that answers what is posted, until the block ends."""
+    return _json_server
 
 
 @pytest.fixture(scope="module")

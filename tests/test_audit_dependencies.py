@@ -1,12 +1,9 @@
 """The audit of dependencies against a real service of this machine: what it knows, and what it says when it is away."""
 
 import importlib.util
-import json
 import socket
 import subprocess
 import sys
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -29,29 +26,12 @@ FLAW = {
 
 
 @pytest.fixture
-def service():
+def service(json_server):
     """The address of a service in OSV's protocol that knows of one flaw."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self):
-            asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            content = json.dumps({"vulns": [FLAW]} if asked["package"]["name"] == "flawed" else {}).encode()
-            self.send_response(200)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, *args):
-            pass
-
-    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    yield f"http://127.0.0.1:{http.server_port}/v1/query"
-    http.shutdown()
-    thread.join()
-    http.server_close()
+    with json_server(
+        lambda posted, headers: (200, {"vulns": [FLAW]} if posted["package"]["name"] == "flawed" else {}, {})
+    ) as address:
+        yield f"{address}/v1/query"
 
 
 def audited(tmp_path, url: str, *packages: str) -> subprocess.CompletedProcess:

@@ -2,10 +2,8 @@
 
 import json
 import re
-import threading
 from collections.abc import Callable
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -170,49 +168,22 @@ def test_no_token_in_brackets_is_spelled_to_a_server(text):
     assert not re.search(r"\[/?[A-Z_]+\]", quoted)
 
 
-class Server:
-    """A judge behind HTTP: what it answers is a function of what it is asked."""
-
-    def __init__(self) -> None:
-        self.answer: Callable[[str], str] = str
-        server = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self):
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                message = {"role": "assistant", "content": server.answer(body["messages"][0]["content"])}
-                content = json.dumps({"choices": [{"message": message, "finish_reason": "stop"}]}).encode()
-                self.send_response(200)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(content)))
-                self.end_headers()
-                self.wfile.write(content)
-
-            def log_message(self, *args):
-                pass
-
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._thread = threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.02})
-        self._thread.start()
-        self.url = f"http://127.0.0.1:{self._http.server_port}/v1"
-
-    def close(self) -> None:
-        self._http.shutdown()
-        self._thread.join()
-        self._http.server_close()
-
-
 @pytest.fixture(scope="module")
-def server():
+def server(json_server):
     """`server(answer)`: the address of a judge that answers so, from now on."""
-    running = Server()
+    answers: list[Callable[[str], str]] = []
 
-    def answering(answer: Callable[[str], str]) -> str:
-        running.answer = answer
-        return running.url
+    def say(posted, headers):
+        message = {"role": "assistant", "content": answers[-1](posted["messages"][0]["content"])}
+        return 200, {"choices": [{"message": message, "finish_reason": "stop"}]}, {}
 
-    yield answering
-    running.close()
+    with json_server(say) as address:
+
+        def answering(answer: Callable[[str], str]) -> str:
+            answers.append(answer)
+            return f"{address}/v1"
+
+        yield answering
 
 
 def spans_of(prompt: str) -> list[str]:

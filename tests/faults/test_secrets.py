@@ -4,8 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -21,37 +19,20 @@ sys.exit(main(sys.argv[1:]))
 
 
 @pytest.fixture
-def endpoint():
+def endpoint(json_server):
     """A server that says the key wherever it can: in answers, in errors, in headers."""
     seen: list[str] = []
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self):
-            self.rfile.read(int(self.headers["Content-Length"]))
-            said = self.headers["Authorization"]
-            seen.append(said)
-            if len(seen) % 3 == 0:
-                status, body = 400, {"error": {"message": f"no, {said}"}}
-            else:
-                message = {"role": "assistant", "content": f'{{"summary": "requests about {said}"}}'}
-                status, body = 200, {"choices": [{"message": message, "finish_reason": "stop"}]}
-            content = json.dumps(body).encode()
-            self.send_response(status)
-            self.send_header("X-Said", said)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
+    def say(posted, headers):
+        said = headers["Authorization"]
+        seen.append(said)
+        if len(seen) % 3 == 0:
+            return 400, {"error": {"message": f"no, {said}"}}, {"X-Said": said}
+        message = {"role": "assistant", "content": f'{{"summary": "requests about {said}"}}'}
+        return 200, {"choices": [{"message": message, "finish_reason": "stop"}]}, {"X-Said": said}
 
-        def log_message(self, *args):
-            pass
-
-    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    yield f"http://127.0.0.1:{http.server_port}/v1", seen
-    http.shutdown()
-    thread.join()
-    http.server_close()
+    with json_server(say) as address:
+        yield f"{address}/v1", seen
 
 
 def test_no_output_of_a_run_holds_the_key(tmp_path, endpoint):

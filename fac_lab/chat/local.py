@@ -25,9 +25,9 @@ from transformers import (
 
 from fac_lab.chat.client import ChatReply, ChatRequest
 from fac_lab.chat.sampling import SeededSampling
-from fac_lab.chat.template import encode, turn_ends
 from fac_lab.errors import ChatError
 from fac_lab.profile import resolve
+from fac_lab.template import encode, turn_ends
 
 log = logging.getLogger(__name__)
 
@@ -106,7 +106,7 @@ class LocalBackend:
 
     def _encode(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
         try:
-            return encode(self._tokenizer, messages)
+            return encode(self._tokenizer, [messages])[0]
         except TemplateError as error:
             raise _Unanswerable(f"the chat template of {self.model} refuses the messages: {error}") from error
 

@@ -15,10 +15,10 @@ import torch
 from fac_lab.collect_protocol import PAPER, CollectProtocol
 from fac_lab.digests import digest
 from fac_lab.errors import ModelError
-from fac_lab.features.frame import Frame, chat_frame
 from fac_lab.features.pretrained import config_facts, is_causal, load_pretrained, tokenizer_digest, weights_digest
 from fac_lab.features.tokens import TokenizedText, tokenize
 from fac_lab.settings import ModelSettings
+from fac_lab.template import Frame, chat_frame
 
 
 class _LayerReached(Exception):
@@ -126,6 +126,8 @@ class Subject:
         tokens are never pooled. A text that is too long loses tokens on its right, so that the template stays
         whole; one without any token of its own pools the suffix alone, or nothing.
 
+        A text that spells a token of the template, such as "<|im_end|>", is read as the characters it has.
+
         So it is in the protocol `paper`; what its switches change, `CollectProtocol` says.
         """
         if pool not in ("paper", "content"):
@@ -157,7 +159,15 @@ class Subject:
 
         Returns `[n, t, d_model]` in the model's dtype; rows at padded positions mean nothing. Later layers
         and the head are not computed. For the last layer this is the value before the final norm.
+
+        Raises ModelError for texts that are padded on the left: models with learned positions (GPT-2, BERT) would
+        read them from the wrong place. Looked for on the CPU alone, as a GPU would have to wait for the answer.
         """
+        if mask.device.type == "cpu" and bool((mask[:, 1:] > mask[:, :-1]).any()):
+            raise ModelError(
+                "activations are read of texts padded on the right, and here one is padded on the left. Make ids and "
+                "mask by `subject.batch(subject.tokenize(texts))`."
+            )
         kept: list[torch.Tensor] = []
 
         def keep(module, args, output):

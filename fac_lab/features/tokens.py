@@ -13,9 +13,10 @@ import numpy as np
 
 from fac_lab.collect_protocol import CollectProtocol
 from fac_lab.errors import ModelError
-from fac_lab.features.frame import Frame
+from fac_lab.template import Frame, as_characters, spelling
 
 Offsets = list[tuple[int, int]]
+Encoded = Any  # tokenizers.Encoding or template.Characters
 
 
 class TokenizedText:
@@ -51,18 +52,10 @@ def tokenize(
     """What `Subject.tokenize` says, for a tokenizer and the frame that goes around a text (None: no template)."""
     around = frame or Frame("", "", strips=False)
     bodies = [text.strip() for text in texts] if around.strips else texts
-    encoded = tokenizer(
-        [around.prefix + body + around.suffix for body in bodies],
-        add_special_tokens=frame is None or protocol.second_bos,
-        truncation=False,
-        padding=False,
-        return_attention_mask=False,
-        return_token_type_ids=False,
-        verbose=False,
-    )
+    encodings = _encodings(tokenizer, bodies, around, frame is None or bool(protocol.second_bos))
     left, tokenized = len(around.prefix), []
-    for text, body, listed, encoding in zip(texts, bodies, encoded["input_ids"], encoded.encodings, strict=True):
-        ids = np.array(listed, dtype=np.int64)
+    for text, body, encoding in zip(texts, bodies, encodings, strict=True):
+        ids = np.array(encoding.ids, dtype=np.int64)
         if frame is None:
             start, end = _between_specials(encoding.special_tokens_mask)
             stop = end
@@ -92,7 +85,27 @@ def tokenize(
     return tokenized
 
 
-def _within(encoding: Any, left: int, right: int) -> tuple[int, int]:
+def _encodings(tokenizer, bodies: Sequence[str], around: Frame, special_tokens: bool) -> list[Encoded]:
+    """Each text in its frame. One that spells tokens of a template is read as the characters it has."""
+    prompts = [around.prefix + body + around.suffix for body in bodies]
+    encodings = tokenizer(
+        prompts,
+        add_special_tokens=special_tokens,
+        truncation=False,
+        padding=False,
+        return_attention_mask=False,
+        return_token_type_ids=False,
+        verbose=False,
+    ).encodings
+    left, spelled = len(around.prefix), spelling(tokenizer)
+    for row, body in enumerate(bodies):
+        if spelled.search(body):
+            place = (left, left + len(body))
+            encodings[row] = as_characters(tokenizer, prompts[row], [place], add_special_tokens=special_tokens)
+    return encodings
+
+
+def _within(encoding: Encoded, left: int, right: int) -> tuple[int, int]:
     """Range of the tokens that hold any of the prompt's characters `left` .. `right - 1`."""
     start, end = encoding.char_to_token(left), encoding.char_to_token(right)
     if start is None or end is None:
@@ -106,7 +119,12 @@ def _within(encoding: Any, left: int, right: int) -> tuple[int, int]:
 
 
 def _offsets(
-    encoding: Any, content: tuple[int, int], pooled: tuple[int, int], shift: int, last: int, n_text: int
+    encoding: Encoded,
+    content: tuple[int, int],
+    pooled: tuple[int, int],
+    shift: int,
+    last: int,
+    n_text: int,
 ) -> Offsets:
     """`TokenizedText.offsets`: of the pooled tokens, those in the range `content` are the text's own.
 

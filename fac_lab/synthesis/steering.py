@@ -16,10 +16,10 @@ from transformers import GenerationConfig, LogitsProcessorList
 
 from fac_lab.chat.client import ChatRequest
 from fac_lab.chat.sampling import SeededSampling
-from fac_lab.chat.template import render, turn_ends
 from fac_lab.errors import DataError, ModelError
 from fac_lab.features.subject import Subject, layer_output
 from fac_lab.settings import SynthesisSettings
+from fac_lab.template import render, turn_ends
 
 
 class Draft(NamedTuple):

@@ -12,7 +12,10 @@ import transformers
 from torch import Tensor, nn
 from torch.nn import functional
 
+from fac_lab.collect_protocol import PAPER
 from fac_lab.errors import ModelError
+from fac_lab.features.tokens import tokenize
+from fac_lab.template import encode
 
 SCORING_BATCH = 32
 HEADS = ("score", "classifier")
@@ -86,14 +89,10 @@ class Backbone:
         new = list(dict.fromkeys(text for text in texts if text not in self._ids))
         if new:
             if self.tokenizer.chat_template:
-                chats = [[{"role": "user", "content": text}] for text in new]
-                render = self.tokenizer.apply_chat_template
-                rendered = render(chats, tokenize=False, add_generation_prompt=True)
-                # The template has written the beginning-of-text token already.
-                encoded = self.tokenizer(rendered, add_special_tokens=False, verbose=False)
+                ids = encode(self.tokenizer, [[{"role": "user", "content": text}] for text in new])
             else:
-                encoded = self.tokenizer(new, verbose=False)
-            self._ids.update(zip(new, encoded["input_ids"], strict=True))
+                ids = self._plain(new)
+            self._ids.update(zip(new, ids, strict=True))
         # A text without any token still needs a row.
         return [self._ids[text][:max_tokens] or [self.pad] for text in texts]
 
@@ -113,12 +112,16 @@ class Backbone:
             if self.tokenizer.chat_template:
                 roles = ("user", "assistant")
                 chats = [[{"role": r, "content": text} for r, text in zip(roles, talk, strict=True)] for talk in new]
-                rendered = self.tokenizer.apply_chat_template(chats, tokenize=False)
-                encoded = self.tokenizer(rendered, add_special_tokens=False, verbose=False)
+                ids = encode(self.tokenizer, chats, generation_prompt=False)
             else:
-                encoded = self.tokenizer(["\n\n".join(talk) for talk in new], verbose=False)
-            self._reply_ids.update(zip(new, encoded["input_ids"], strict=True))
+                ids = self._plain(["\n\n".join(talk) for talk in new])
+            self._reply_ids.update(zip(new, ids, strict=True))
         return [self._reply_ids[talk][-max_tokens:] or [self.pad] for talk in talks]
+
+    def _plain(self, texts: Sequence[str]) -> list[list[int]]:
+        """The tokens of texts without a template."""
+        read = tokenize(self.tokenizer, texts, None, PAPER, pool="paper", max_tokens=sys.maxsize)
+        return [text.ids.tolist() for text in read]
 
     def pooled(self, ids: Sequence[Sequence[int]]) -> Tensor:
         """[n_texts, d_model] float32 on the CPU: what the head sees of each text, given its token ids."""

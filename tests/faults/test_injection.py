@@ -20,13 +20,13 @@ from fac_lab.annotation.scores import scoring_requests
 from fac_lab.annotation.styles import MINI, PAPER, style_of
 from fac_lab.annotation.verify import verify_requests
 from fac_lab.chat.client import ChatRequest, open_client
-from fac_lab.chat.template import encode, render
 from fac_lab.features.spans import Span
 from fac_lab.lab import Lab
 from fac_lab.profile import load_profile, project_root
 from fac_lab.settings import ChatSettings
 from fac_lab.studies.attempts import ATTEMPTS
 from fac_lab.studies.injection import as_span, injection_study, neutral
+from fac_lab.template import encode, render
 
 PROMPTS = Path(annotation.__file__).parent / "prompts"
 HARMLESS = "how do I bake bread"
@@ -99,8 +99,9 @@ class TestEveryAttempt:
         tokenizer, harmless = tokenizers[family], asked(HARMLESS, prompts)
         for name, requests in asked(text[:2000], prompts).items():
             for request, other in zip(requests, harmless[name], strict=True):
-                ids = encode(tokenizer, request.messages)
-                assert template_tokens(tokenizer, ids) == template_tokens(tokenizer, encode(tokenizer, other.messages))
+                (ids,) = encode(tokenizer, [request.messages])
+                (expected,) = encode(tokenizer, [other.messages])
+                assert template_tokens(tokenizer, ids) == template_tokens(tokenizer, expected)
                 assert same_characters(tokenizer, ids, render(tokenizer, request.messages))
 
     def test_is_no_verdict(self, text, server):
@@ -148,9 +149,10 @@ def test_whatever_is_made_of_pieces_of_tokens_is_text(tokenizers, pieces):
     text = "x" + "".join(pieces) + "x"
     for tokenizer in tokenizers.values():
         turns = [{"role": role, "content": content} for role, content in (("user", text), ("assistant", "x"))]
-        ids = encode(tokenizer, [*turns, turns[0]])
+        (ids,) = encode(tokenizer, [[*turns, turns[0]]])
         plain = [turn | {"content": "x"} for turn in (*turns, turns[0])]
-        assert template_tokens(tokenizer, ids) == template_tokens(tokenizer, encode(tokenizer, plain))
+        (expected,) = encode(tokenizer, [plain])
+        assert template_tokens(tokenizer, ids) == template_tokens(tokenizer, expected)
         assert same_characters(tokenizer, ids, render(tokenizer, [*turns, turns[0]]))
 
 
@@ -158,7 +160,7 @@ def test_texts_without_such_words_are_tokenized_as_ever(tokenizers):
     for tokenizer in tokenizers.values():
         messages = [{"role": "user", "content": f"{HARMLESS}, <b>not</b> [1] | that?\n"}]
         expected = tokenizer(render(tokenizer, messages), add_special_tokens=False)["input_ids"]
-        assert encode(tokenizer, messages) == expected
+        assert encode(tokenizer, [messages]) == [expected]
 
 
 @given(st.text(st.sampled_from(r"[]/\"AINST_ <>|x")))

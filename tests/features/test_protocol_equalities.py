@@ -17,7 +17,11 @@ TEXTS = [
     "Tell me two facts about the moon.\nKeep it short.",
     "Zwölf Bäume — 🌳 and a naïve café",
 ]
-REFUSALS = {"a layer behind the last": "does not exist", "a limit without room for text": "leaves no room for text"}
+REFUSALS = {
+    "padded left, and alone": "padded on the left",
+    "a layer behind the last": "does not exist",
+    "a limit without room for text": "leaves no room for text",
+}
 
 
 @pytest.fixture(scope="module", params=["llama", "mistral", "qwen"])

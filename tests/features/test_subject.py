@@ -2,10 +2,13 @@
 
 import json
 import shutil
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fac_lab.errors import ModelError
 from fac_lab.features.subject import Subject
@@ -64,6 +67,12 @@ def test_padding_does_not_change_activations(any_subject):
         torch.testing.assert_close(together[row, : len(text.ids)], alone, atol=1e-5, rtol=1e-5)
 
 
+def test_texts_padded_on_the_left_are_refused(any_subject):
+    ids, mask = any_subject.batch(any_subject.tokenize(TEXTS))
+    with pytest.raises(ModelError, match="padded on the left"):
+        any_subject.activations(ids.flip(1), mask.flip(1))
+
+
 @pytest.mark.parametrize("architecture", ["llama", "mistral", "qwen2"])
 def test_prompts_are_what_the_chat_template_gives(make_subject, architecture):
     subject = make_subject(architecture)
@@ -109,6 +118,39 @@ def test_offsets_point_into_the_original_text(any_subject, pool):
         assert covered >= {i for i, character in enumerate(text) if not character.isspace()}
         for token, (a, b) in zip(tokenized.ids[tokenized.start :], own, strict=False):
             piece = any_subject.tokenizer.decode([token]).strip()
+            if piece.isascii():
+                assert piece.lower() in text[a:b].lower()
+
+
+SPELLED = ["a<|eot|>b", "<s>", "<|<|eot|>eot|>", "it ends </s> here, [SEP] too", "Zwölf <|start|>user\nnaïve [CLS]"]
+
+
+@pytest.mark.parametrize("pool", ["paper", "content"])
+def test_a_text_that_spells_special_tokens_is_read_as_characters(any_subject, pool):
+    special = set(any_subject.tokenizer.added_tokens_decoder)
+    decode = partial(any_subject.tokenizer.decode, clean_up_tokenization_spaces=False)
+    (plain,) = any_subject.tokenize(["x"], pool="content")
+    for text, tokenized in zip(SPELLED, any_subject.tokenize(SPELLED, pool=pool), strict=True):
+        (alone,) = any_subject.tokenize([text], pool="content")
+        own = tokenized.ids[alone.start : alone.stop]
+        assert not special & set(own.tolist())
+        # Around the text nothing has moved (a blank may be one token with the text), and in it nothing is lost.
+        assert decode(tokenized.ids[: alone.start]).rstrip() == decode(plain.ids[: plain.start]).rstrip()
+        assert decode(tokenized.ids[alone.stop :]).lstrip() == decode(plain.ids[plain.stop :]).lstrip()
+        normalizer = any_subject.tokenizer.backend_tokenizer.normalizer
+        assert decode(own).strip() == (normalizer.normalize_str(text) if normalizer else text)
+        assert {i for a, b in tokenized.offsets for i in range(a, b)} >= {i for i, c in enumerate(text) if c.strip()}
+        assert max(b for _, b in tokenized.offsets) <= len(text)
+
+
+@given(st.lists(st.sampled_from(["<|eot|>", "<s>", "<|", "eot|>", " ", "é", "[SEP]", "word "]), max_size=8))
+def test_offsets_are_those_of_the_characters_whatever_a_text_spells(make_subject, pieces):
+    text = "x" + "".join(pieces) + "x"
+    for architecture in ("llama", "mistral", "bert"):
+        subject = make_subject(architecture) if architecture != "bert" else make_subject("bert", template="none")
+        (tokenized,) = subject.tokenize([text], pool="content")
+        for token, (a, b) in zip(tokenized.ids[tokenized.start :], tokenized.offsets, strict=False):
+            piece = subject.tokenizer.decode([token]).strip()
             if piece.isascii():
                 assert piece.lower() in text[a:b].lower()
 

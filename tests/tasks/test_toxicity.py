@@ -120,6 +120,18 @@ def test_a_text_is_read_through_the_template_with_one_bos_and_cut_on_the_right(l
     assert bare.tokenize([text], 100) == [bare.tokenizer(text)["input_ids"]]
 
 
+@pytest.mark.parametrize("family", ["llama", "gpt2"])
+def test_a_text_that_spells_a_special_token_is_read_as_characters(model_folder, family):
+    backbone = Backbone(model_folder(family))
+    special = set(backbone.tokenizer.added_tokens_decoder) - {backbone.tokenizer.unk_token_id}
+    for spelled in [added.content for added in backbone.tokenizer.added_tokens_decoder.values()]:
+        text = f"good1 {spelled} bad1"
+        ids, plain = backbone.tokenize([text, "good1 bad1"], 100)
+        assert [i for i in ids if i in special] == [i for i in plain if i in special]
+        reply, plain = backbone.tokenize_replies([("good1", text), ("good1", "good2")], 100)
+        assert [i for i in reply if i in special] == [i for i in plain if i in special]
+
+
 def test_scores_do_not_depend_on_the_order_of_the_texts(llama, train, test, tmp_path):
     run = train_detector(llama, train, test, LORA, seed=0, folder=tmp_path, progress=False)
     backwards = Detector.load(tmp_path).score([row.text for row in reversed(test)])

@@ -23,8 +23,6 @@ from fac_lab.features.subject import Subject
 from fac_lab.profile import load_profile, resolve
 from fac_lab.settings import CollectSettings
 
-WORDS_IN_QUERY = 12  # roughly; only decides how many queries are joined to a long text
-
 
 @dataclass(frozen=True)
 class Setting:

@@ -32,11 +32,6 @@ ENDPOINT_TIMEOUT = 5.0
 """Seconds that an endpoint may take to say which models it serves."""
 
 
-def run_check(profile: Profile) -> list[CheckRow]:
-    """Every row of `iter_check`."""
-    return list(iter_check(profile))
-
-
 def iter_check(profile: Profile) -> Iterator[CheckRow]:
     """Look at Python, packages, device, disk, and the models, data and endpoints of `profile`.
 

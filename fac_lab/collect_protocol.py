@@ -10,7 +10,7 @@ Zhongzhi660/FAC-Synthesis, `sae_feature_analysis/interpret_features/collect_span
 switches, and those of two protocols are refused in one merge.
 """
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from fac_lab.errors import SettingsError
@@ -86,15 +86,6 @@ class CollectProtocol:
     def dropped(self) -> int:
         """`prefix_tokens`, likewise."""
         return self.prefix_tokens or 0
-
-    @property
-    def deviations(self) -> dict[str, tuple[Any, Any]]:
-        """Switches that are not as in `paper`, by name: (the paper's, this one's)."""
-        return {
-            field.name: (NAMED["paper"][field.name], getattr(self, field.name))
-            for field in fields(self)
-            if field.name != "name" and getattr(self, field.name) != NAMED["paper"][field.name]
-        }
 
     def record(self) -> dict[str, Any]:
         """Name and switches as plain values: what statistics keep of it."""

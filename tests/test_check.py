@@ -11,7 +11,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from fac_lab import check, model_hub
-from fac_lab.check import CheckRow, package_row, run_check
+from fac_lab.check import CheckRow, iter_check, package_row
 from fac_lab.profile import load_profile
 from fac_lab.settings import ChatSettings, ModelSettings, SaeSettings
 
@@ -64,7 +64,7 @@ def server(answer, status=200):
 
 def generator_row(profile, url, model="writer"):
     settings = ChatSettings(backend="endpoint", model=model, base_url=url, api_key_env="TEST_KEY")
-    return next(row for row in run_check(replace(profile, generator=settings)) if row.name == "generator")
+    return next(row for row in iter_check(replace(profile, generator=settings)) if row.name == "generator")
 
 
 @pytest.fixture
@@ -100,7 +100,7 @@ def test_endpoints_are_asked_for_their_models(small, monkeypatch):
 def test_every_address_of_an_endpoint_is_asked(small):
     with server(json.dumps({"data": [{"id": "writer"}]}).encode()) as (first, _), server(b"{}", 500) as (second, _):
         settings = ChatSettings(backend="endpoint", model="writer", base_url=(first, second))
-        rows = [row for row in run_check(replace(small, generator=settings)) if row.name == "generator"]
+        rows = [row for row in iter_check(replace(small, generator=settings)) if row.name == "generator"]
     assert [row.ok for row in rows] == [True, False]
     assert first in rows[0].detail and second in rows[1].detail
 
@@ -122,7 +122,7 @@ def test_an_endpoint_that_answers_nonsense_fails_with_a_cure(small, monkeypatch,
 
 
 def test_models_and_data_that_are_not_there_fail_with_a_cure(small, tmp_path):
-    rows = {row.name: row for row in run_check(small)}
+    rows = {row.name: row for row in iter_check(small)}
     assert all(rows[name].ok for name in ("subject", "SAE", "generator", "run folder", "import sae_lens"))
 
     (tmp_path / "model/sae/cfg.json").unlink()
@@ -131,7 +131,7 @@ def test_models_and_data_that_are_not_there_fail_with_a_cure(small, tmp_path):
         subject=ModelSettings(path="data/mini/llama", layer=0),
         generator=ChatSettings(backend="local", model="nobody/no-such-model"),
     )
-    rows = {row.name: row for row in run_check(broken)}
+    rows = {row.name: row for row in iter_check(broken)}
     assert rows["subject"].ok is False and "make mini" in rows["subject"].cure
     assert rows["SAE"].ok is False and rows["SAE"].cure
     assert rows["generator"].ok is False and "HF_HUB_OFFLINE" in rows["generator"].cure
@@ -148,7 +148,7 @@ def on_hub(profile):
 
 
 def rows_of(profile):
-    return {row.name: row for row in run_check(profile)}
+    return {row.name: row for row in iter_check(profile)}
 
 
 def test_files_on_the_hub_are_asked_for_and_not_downloaded(small, local_hub):

@@ -132,13 +132,6 @@ def measured_rate(chat: ChatClient, requests: Sequence[ChatRequest]) -> float | 
     return seconds / paid if paid else None
 
 
-def cost_text(steps: Sequence[StepCost]) -> str:
-    """The statement in lines, a total last."""
-    lines = [_line(cost.step, cost) for cost in steps]
-    sums = [sum(column) if None not in column else None for column in list(zip(*steps, strict=True))[1:]]
-    return "\n".join([*lines, _line("in all", StepCost("in all", *sums))]) if steps else "nothing to ask"
-
-
 def _step(
     step: str, requests: Sequence[ChatRequest], chat: ChatClient | None, rates: Rates, count: Callable[[str], float]
 ) -> StepCost:
@@ -162,11 +155,3 @@ def _stored_summary(reply, read: Callable[[str], str | None]) -> tuple[str | Non
         return (read(reply.text),) if reply is not None else None
     except Unreadable:
         return None
-
-
-def _line(name: str, cost: StepCost) -> str:
-    parts = [f"{name}: {cost.calls:,} calls ({cost.answered:,} answered)"]
-    parts.append(f"{cost.prompt_tokens:,} + {cost.completion_tokens:,} tokens (at most {cost.most_tokens:,} written)")
-    parts.append("price not given" if cost.price is None else f"price {cost.price:.2f}")
-    parts.append("time not known" if cost.seconds is None else f"{cost.seconds / 60:.1f} min")
-    return ", ".join(parts)

@@ -37,7 +37,6 @@ from fac_lab.world import concepts, queries, recognise
 GENERATORS = ("one-step", "two-step", "steered", "steered, asked", "unsteered", "unsteered, asked")
 ASKED = "Write a user query."
 """The message to the subject: how the mini world's prompts for queries begin, without a feature."""
-REFERENCES = ("none", "real")
 DRAWS = 4
 """Texts per feature."""
 DRAWN_VERSION = 1

@@ -9,7 +9,7 @@ earns nothing; the *steering control rate* is the robust accuracy at multiplier 
 for models too small to know letters: the answer is then read at the first token in which the two options differ.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -260,14 +260,6 @@ def steering_curve(
 def control_rate(steering: Steering, items: Sequence[Item], vector: Tensor) -> float:
     """SCR: robust accuracy at multiplier 1 minus at -1, in [-1, 1]."""
     return float(np.subtract(*steering_curve(steering, items, vector, (1.0, -1.0)).robust))
-
-
-def equalise(vectors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The vectors of several behaviours with one length, the mean of theirs. A vector of zeros has no direction: it
-    stays, and does not count for the mean."""
-    norms = [norm for vector in vectors.values() if (norm := float(vector.norm()))]
-    length = float(np.mean(norms)) if norms else 0.0
-    return {name: functional.normalize(vector, dim=0) * length for name, vector in vectors.items()}
 
 
 def random_vector(like: Tensor, *, seed: int) -> Tensor:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from fac_lab import annotation
-from fac_lab.annotation.cost import EXPECTED, Rates, annotation_cost, cost_text, measured_rate, scoring_cost
+from fac_lab.annotation.cost import EXPECTED, Rates, annotation_cost, measured_rate, scoring_cost
 from fac_lab.annotation.explain import explain, naming_requests
 from fac_lab.annotation.relevance import judge
 from fac_lab.annotation.rubric import rubric_of
@@ -108,16 +108,6 @@ def test_scoring_is_stated_per_feature():
     assert detect.seconds == 60 and detect.price is None and detect.prompt_tokens > 30 * 5 * 32
     assert [cost.calls for cost in scoring_cost(10, chat, PROMPTS / "mini")] == [150, 100]
     assert backend.asked == []
-
-
-def test_the_statement_in_words():
-    chat = ChatClient(Counting(), cache=None, progress=False)
-    costs = annotation_cost(range(N), stats_of(), chat, PROMPTS / "paper", RUBRIC, rates=Rates(1.0, 1.0, 60.0))
-    lines = cost_text(costs).splitlines()
-    assert [line.partition(":")[0] for line in lines] == ["explain", "verify", "judge", "in all"]
-    assert f"{3 * N} calls (0 answered)" in lines[-1] and f"{3 * N:.1f} min" in lines[-1] and "price 0.0" in lines[-1]
-    free = cost_text(annotation_cost([0], stats_of(), chat, PROMPTS / "paper", RUBRIC))
-    assert "price not given" in free and "time not known" in free
 
 
 def test_a_measured_rate_pays_only_what_the_run_would_have_paid(tmp_path):

@@ -319,10 +319,10 @@ def test_older_statistics_count_as_collected_by_paper(make_subject, make_sae, tm
 
 def test_a_protocol_is_a_name_and_what_is_set_beside_it():
     assert CollectProtocol() == PAPER == CollectSettings().protocol
-    assert PAPER.deviations == {}
-    assert set(CODE.deviations) == set(NAMED["code"]) - {"prefix_tokens"}
+    assert {**PAPER.record(), "name": None} == {**NAMED["paper"], "name": None}
     mixed = build(CollectSettings, {"protocol": {"name": "code", "span": "around", "top_k": True}}).protocol
-    assert set(mixed.deviations) == set(CODE.deviations) - {"span", "top_k"}
+    assert mixed.record() == CODE.record() | {name: getattr(mixed, name) for name in ("span", "top_k")}
+    assert mixed.span == "around" != CODE.span
     assert build(CollectProtocol, mixed.record()) == mixed
     assert {field.name for field in fields(CollectProtocol)} == {"name", *NAMED["paper"]} == {"name", *NAMED["code"]}
 

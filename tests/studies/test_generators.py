@@ -10,7 +10,6 @@ from fac_lab.settings import CoverageRule
 from fac_lab.studies.filling import in_form
 from fac_lab.studies.generators import (
     GENERATORS,
-    REFERENCES,
     additions,
     compare_generators,
     describe,
@@ -126,10 +125,10 @@ def test_the_comparison_in_small(lab, anchor):
     assert len(coverage.missing) == 4
 
     found = compare_generators(lab, anchor, gap, list(seed)[:60], held_out_set=1, draws=2)
-    assert found.generator.tolist() == [*GENERATORS, *REFERENCES]
+    assert found.generator.tolist() == [*GENERATORS, "none", "real"]
     assert found.auprc.between(0, 1).all() and (found.n_missing == 4).all()
     by = found.set_index("generator")
-    assert (by.loc[list(GENERATORS), "draws"] <= 2).all() and by.loc[list(REFERENCES), "draws"].isna().all()
+    assert (by.loc[list(GENERATORS), "draws"] <= 2).all() and by.loc[["none", "real"], "draws"].isna().all()
     assert (by["any"].dropna() >= by.own.dropna()).all()
     assert by.own["two-step"] > by.own["unsteered"] and by.on_concept["one-step"] > by.on_concept["unsteered"]
     assert by.added["one-step"] == by.added["two-step"] == by.added["real"] > by.added["none"] == 0

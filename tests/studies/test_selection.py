@@ -4,7 +4,6 @@ import pytest
 from scipy import sparse
 
 from fac_lab.corpora import Row
-from fac_lab.display.selection_tables import selection_table
 from fac_lab.errors import DataError
 from fac_lab.studies.results import RESULTS
 from fac_lab.studies.selection import CHOICES, Pool, choose_rows, covered_share
@@ -78,19 +77,3 @@ def test_seed_rows_are_of_one_cluster():
     assert len(seed_rows(real.pool.vectors[toxic], 0)) == CLUSTER_ROWS and SAFE_ROWS < 600
     with pytest.raises(DataError, match="none of 8 clusters of 30 toxic rows has 20"):
         seed_rows(np.random.default_rng(0).normal(size=(30, 4)), 0)
-
-
-def test_table_pairs_arms_by_set_and_averages_seeds():
-    runs = pd.DataFrame(
-        [
-            {"held_out_set": s, "pool": "toxic", "arm": arm, "seed": seed, "auprc": base + gain + 0.01 * seed}
-            | {"toxic": 3, "gap_coverage": 0.5}
-            for s, base in ((0, 0.2), (1, 0.4))
-            for arm, gain in (("random", 0.0), ("greedy", 0.1 + s * 0.1))
-            for seed in (0, 1)
-        ]
-    )
-    table = selection_table(runs).set_index("arm")
-    assert table["mean"].to_dict() == pytest.approx({"random": 0.305, "greedy": 0.455})
-    assert table.gain["greedy"] == pytest.approx(0.15) and table.n["greedy"] == 2 and table.better["greedy"] == 2
-    assert np.isnan(table.gain["random"]) and table.low["greedy"] < 0.15 < table.high["greedy"]

@@ -1,4 +1,4 @@
-"""The processes behind open pages: as many as the machine's memory holds; who comes later is told, and let in later.
+"""The processes behind open pages: as many as memory holds; who comes later is told, and let in later.
 
 Each open page has a Python process of its own. One too many, and the operating system ends some process, be it a page
 that somebody works in. So a page that would not fit is answered by a few words that ask again by themselves.
@@ -13,8 +13,10 @@ from tornado.web import HTTPError
 from traitlets import Int
 from voila.tornado.handler import TornadoVoilaHandler
 
+from fac_lab.memory import memory
+
 KEPT_FREE = 0.05
-"""Share of the machine's memory that pages leave alone."""
+"""Share of the memory that pages leave alone."""
 ASK_AGAIN = 15
 """Seconds after which a page that did not fit asks again."""
 WAITING = Markup(
@@ -59,15 +61,15 @@ class Kernels(AsyncMappingKernelManager):
         taken = [_resident(kernel) for kernel in self._kernels.values()]
         if not taken and not self._starting:
             return ""
-        memory = psutil.virtual_memory()
+        here = memory()
         # Those that have just begun will take what the others did; a new one may load a model as the largest did.
         promised = sum(max(0, self.page_bytes - one) for one in taken) + self._starting * self.page_bytes
         need = max(self.page_bytes, *taken, 0)
-        if memory.available - promised - need >= KEPT_FREE * memory.total:
+        if here.available - promised - need >= KEPT_FREE * here.total:
             return ""
         return (
-            f"Pages that are open: {len(taken) + self._starting}. A further one may take {need / 1e9:.1f} GB; of this "
-            f"machine's {memory.total / 1e9:.0f} GB, {max(0, memory.available - promised) / 1e9:.1f} GB are left."
+            f"Pages that are open: {len(taken) + self._starting}. A further one may take {need / 1e9:.1f} GB; of "
+            f"{here.total / 1e9:.0f} GB here, {max(0, here.available - promised) / 1e9:.1f} GB are left."
         )
 
 

@@ -1,4 +1,4 @@
-"""Tables of the studies of labels: ways to judge relevance, and annotation noise beside the paper's table 6."""
+"""Tables of the studies of labels: ways to judge relevance, noise beside the paper's table 6, verdicts that flip."""
 
 import pandas as pd
 
@@ -41,3 +41,27 @@ def noise_table(runs: pd.DataFrame, paper: pd.DataFrame | None = None) -> pd.Dat
         auprc_paper=paper.auprc / 100,
     )
     return pd.DataFrame(rows).merge(printed, on=by, how="left", validate="one_to_one")
+
+
+def flip_rates(rows: pd.DataFrame) -> pd.DataFrame:
+    """Shares of verdicts that texts flip, of the rows of `studies.injection`, by kind of text and number of spans.
+
+    One line per `measure` (the kind; "all" first) and `group` (the number): `value` with the interval `low` to `high`,
+    `base_rate`, the share that harmless words flip, and what the texts flip `beyond` that, with `beyond_low` and
+    `beyond_high`. A verdict that cannot be read is one of "not". Intervals of 95 % by bootstrap over the `n` features,
+    each a mean over texts first, as one feature's verdicts go together.
+    """
+    flips = rows.assign(
+        text=(rows.after == "relevant") != (rows.before == "relevant"),
+        words=(rows.neutral == "relevant") != (rows.before == "relevant"),
+    )
+    lines = []
+    for kind, some in (("all", flips), *flips.groupby("kind", sort=False)):
+        for n, part in some.groupby("injected"):
+            means = part.groupby("feature")[["text", "words"]].mean()
+            rate, words = (estimate(means[name], method="bootstrap") for name in ("text", "words"))
+            beyond = estimate(means.text - means.words, method="bootstrap")
+            facts = {"measure": kind, "group": f"{n} span{'s' if n > 1 else ''}", "n": rate.n}
+            facts |= {"value": rate.mean, "low": rate.low, "high": rate.high, "base_rate": words.mean}
+            lines.append(facts | {"beyond": beyond.mean, "beyond_low": beyond.low, "beyond_high": beyond.high})
+    return pd.DataFrame(lines)

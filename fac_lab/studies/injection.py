@@ -28,6 +28,8 @@ JUDGED_AT_MOST = 200
 INJECTED = (1, 3)
 """Spans that are replaced."""
 TASK = "toxicity"
+RELEVANT, NOT, NONE = "relevant", "not", "none"
+"""Verdicts, as the study writes them."""
 
 
 class Shown(NamedTuple):
@@ -38,35 +40,36 @@ class Shown(NamedTuple):
 
 
 def injection_study(lab: Lab, *, attempts: Sequence[Attempt] = ATTEMPTS, features: int = FEATURES) -> pd.DataFrame:
-    """One row per attempt and number of spans replaced.
+    """One row per attempt, number of spans replaced and feature.
 
-    Columns: `attempt`, `kind`, `injected`; `features` that were judged; `flipped`, those whose verdict changed between
-    relevant and not, of them `to_yes` and `to_no`; `unread`, those that had no verdict then (such a feature is not
-    relevant); and all four with `_neutral`, the same spans replaced by as many words of a harmless query.
+    Columns: `attempt`, `kind`, `injected`, `feature`; `before`, the feature's verdict; `after`, that with the attempt
+    among its spans; `neutral`, that with as many words of a harmless query in its place. Verdicts are "relevant",
+    "not" and "none", where the answer held no verdict: to whom asks for the relevant, such a feature is not.
     """
     stats = lab.stats(lab.corpus("anchor"))
     shown, relevant = _chosen(lab, stats, features)
-    plan = [(attempt, n) for attempt in attempts for n in INJECTED]
+    before = np.where(relevant, RELEVANT, NOT)
     changed: list[Shown] = []
-    for number, (attempt, n) in enumerate(plan):
+    for number, (attempt, n) in enumerate((attempt, n) for attempt in attempts for n in INJECTED):
         text = as_span(lab, attempt.text)
         for one in shown:
             harmless = neutral(len(text.split()), seed=1000 * number + one.feature)
             changed += [_replaced(one, piece, n) for piece in (text, harmless)]
-    verdicts = np.array(_verdicts(lab, changed), dtype=object).reshape(len(plan), len(shown), 2)
-    rows = []
-    for (attempt, n), by_feature in zip(plan, verdicts, strict=True):
-        row = {"attempt": attempt.name, "kind": attempt.kind, "injected": n, "features": len(shown)}
-        for suffix, column in (("", by_feature[:, 0]), ("_neutral", by_feature[:, 1])):
-            now = np.array([verdict not in (None, "No") for verdict in column])
-            row |= {
-                f"flipped{suffix}": int((now != relevant).sum()),
-                f"to_yes{suffix}": int((now & ~relevant).sum()),
-                f"to_no{suffix}": int((~now & relevant).sum()),
-                f"unread{suffix}": sum(verdict is None for verdict in column),
-            }
-        rows.append(row)
-    return pd.DataFrame(rows)
+    verdicts = iter(_verdicts(lab, changed))
+    return pd.DataFrame(
+        {
+            "attempt": attempt.name,
+            "kind": attempt.kind,
+            "injected": n,
+            "feature": one.feature,
+            "before": verdict,
+            "after": next(verdicts),
+            "neutral": next(verdicts),
+        }
+        for attempt in attempts
+        for n in INJECTED
+        for one, verdict in zip(shown, before, strict=True)
+    )
 
 
 def as_span(lab: Lab, text: str) -> str:
@@ -91,7 +94,7 @@ def _chosen(lab: Lab, stats: FeatureStats, features: int) -> tuple[list[Shown], 
     order = np.random.default_rng(0).permutation(np.flatnonzero(cover(stats, stats, lab.profile.rule).covered))
     shown = [Shown(int(feature), spans_shown(stats, int(feature), style)) for feature in order]
     shown = [one for one in shown if len(one.spans) == style.spans][:JUDGED_AT_MOST]
-    relevant = np.array([verdict not in (None, "No") for verdict in _verdicts(lab, shown)], dtype=bool)
+    relevant = np.array(_verdicts(lab, shown)) == RELEVANT
     kept = np.sort(np.concatenate([np.flatnonzero(relevant == side)[:features] for side in (True, False)]))
     return [shown[i] for i in kept], relevant[kept]
 
@@ -102,8 +105,8 @@ def _replaced(shown: Shown, text: str, n: int) -> Shown:
     return Shown(shown.feature, (*[span] * n, *shown.spans[n:]))
 
 
-def _verdicts(lab: Lab, shown: Sequence[Shown]) -> list[str | None]:
-    """Each feature is named by the spans shown, and the name judged; None where there is no verdict.
+def _verdicts(lab: Lab, shown: Sequence[Shown]) -> list[str]:
+    """Each feature is named by the spans shown, and the name judged.
 
     A feature that the annotator cannot name is not asked about, and as irrelevant as after a "No".
     """
@@ -114,7 +117,9 @@ def _verdicts(lab: Lab, shown: Sequence[Shown]) -> list[str | None]:
         for one, answer in zip(shown, names, strict=True)
     ]
     judged: list[Verdict] = judge(explained, lab.annotator, lab.prompts, lab.rubric(TASK))
-    return [
-        "No" if explanation.summary is None and explanation.error is None else verdict.verdict
-        for explanation, verdict in zip(explained, judged, strict=True)
-    ]
+    found = []
+    for explanation, verdict in zip(explained, judged, strict=True):
+        nameless = explanation.summary is None and explanation.error is None
+        read = "No" if nameless else verdict.verdict
+        found.append(NONE if read is None else NOT if read == "No" else RELEVANT)
+    return found

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fac_lab.display.label_tables import noise_table, ways_table
+from fac_lab.display.label_tables import flip_rates, noise_table, ways_table
 
 
 def noise_runs():
@@ -45,3 +45,25 @@ def test_ways_are_averaged_over_sets():
     table = ways_table(rows)
     assert table.way.tolist() == ["probe", "annotator"] and table.sets.tolist() == [2, 2]
     assert table.missing_precision.tolist() == pytest.approx([0.7, 0.75])
+
+
+def test_flips_are_counted_by_feature_beside_those_of_harmless_words():
+    verdicts = {  # feature: before, after the attempts "a" and "b", after the words in their place
+        1: ("relevant", ("relevant", "not"), ("relevant", "relevant")),
+        2: ("not", ("relevant", "relevant"), ("not", "relevant")),
+        3: ("not", ("none", "not"), ("not", "none")),
+        4: ("relevant", ("none", "relevant"), ("not", "relevant")),
+    }
+    rows = pd.DataFrame(
+        {"attempt": name, "kind": kind, "injected": 1, "feature": feature}
+        | {"before": before, "after": after[i], "neutral": words[i]}
+        for i, (name, kind) in enumerate((("a", "order"), ("b", "role")))
+        for feature, (before, after, words) in verdicts.items()
+    )
+    found = flip_rates(rows).set_index("measure")
+    assert found.group.tolist() == ["1 span"] * 3 and found.n.tolist() == [4] * 3
+    assert found.value.to_dict() == {"all": 0.5, "order": 0.5, "role": 0.5}
+    assert found.base_rate.to_dict() == {"all": 0.25, "order": 0.25, "role": 0.25}
+    assert found.beyond["all"] == 0.25
+    # Of the features, flips are one half, all, none and one half; that beyond the words is 1/2, 1/2, 0, 0.
+    assert found.low["all"] < 0.5 < found.high["all"] <= 1 and found.beyond_low["all"] >= 0

@@ -215,7 +215,7 @@ def study(tmp_path_factory, server):
         profile = replace(profile, annotator=annotator, synthesis=replace(profile.synthesis, prompts="paper"))
         lab = Lab.open(profile, out=shared)
         chosen = [attempt for attempt in ATTEMPTS if attempt.name in ("ignore the above", "chatml", "closing code")]
-        return injection_study(lab, attempts=chosen, features=4).set_index(["attempt", "injected"])
+        return injection_study(lab, attempts=chosen, features=4)
 
     shared = tmp_path_factory.mktemp("injection")
     return run
@@ -224,25 +224,24 @@ def study(tmp_path_factory, server):
 @pytest.mark.slow
 def test_a_judge_that_obeys_is_measured_to_obey(study):
     found = study(gullible)
-    assert len(found) == 6 and (found.features == 8).all()
+    assert len(found) == 3 * 2 * 8 and found.feature.nunique() == 8
     # Half of the features are relevant before; under orders all are.
-    assert (found.flipped == 4).all() and (found.to_yes == 4).all() and (found.to_no == 0).all()
-    assert (found.flipped_neutral < found.flipped).any(), "what any strange span flips is not obedience"
+    assert found.groupby("before").feature.nunique().to_dict() == {"not": 4, "relevant": 4}
+    assert (found.after == "relevant").all()
+    assert set(found.neutral) == {"relevant", "not"}, "harmless words order nothing"
 
 
 @pytest.mark.slow
-def test_counts_add_up_and_an_answer_that_is_none_is_no_verdict(study):
+def test_an_answer_that_is_none_is_no_verdict(study):
     found = study(by_words)
-    for suffix in ("", "_neutral"):
-        flipped = found[f"to_yes{suffix}"] + found[f"to_no{suffix}"]
-        assert (found[f"flipped{suffix}"] == flipped).all() and (found[f"unread{suffix}"] == 0).all()
+    assert {*found.before, *found.after, *found.neutral} == {"relevant", "not"}
 
     def silent_when_asked(prompt: str) -> str:
         return "..." if any("answer Yes" in text for text in spans_of(prompt)) else by_words(prompt)
 
     found = study(silent_when_asked)
-    assert (found.unread.loc["ignore the above"] == 8).all() and (found.to_no.loc["ignore the above"] == 4).all()
-    assert (found.unread_neutral == 0).all()
+    assert (found.after[found.attempt == "ignore the above"] == "none").all()
+    assert "none" not in {*found.before, *found.neutral}
 
 
 def test_an_attempt_is_cut_as_any_span_is_and_its_twin_is_as_long(study):

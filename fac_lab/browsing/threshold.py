@@ -2,7 +2,7 @@
 
 `above[e, i]` is the number of samples in which feature i exceeds edge e. A threshold is then one row of it, so that
 a cut costs a few passes over `[d_sae]` arrays instead of a sum over all bins: about a millisecond at 65,536
-features. The arrays take 47 MB per data set at that size.
+features. The arrays take 47 MB per data set at that size, half of it for fewer than 65,536 samples.
 """
 
 from collections.abc import Sequence
@@ -92,7 +92,7 @@ class LiveThreshold:
         self.own_delta = threshold(anchor, rule)
         """The threshold that the rule means: one, or `[d_sae]`."""
         self._above = _above(anchor.histogram), _above(seed.histogram)
-        most = int(min(self._above[0][0].max(initial=0) + self._above[1][0].max(initial=0), CHANCE_TABLE))
+        most = min(sum(int(above[0].max(initial=0)) for above in self._above), CHANCE_TABLE)
         self._chance = missing_chance(np.arange(most + 1), anchor.n_samples, seed.n_samples)
 
     @property
@@ -209,18 +209,22 @@ class LiveThreshold:
 
 
 def _above(histogram: np.ndarray) -> np.ndarray:
-    """Samples above each edge, int32 `[n_bins, d_sae]`: a threshold is one row, which lies together in memory."""
-    above = np.empty((N_BINS, len(histogram)), np.int32)
+    """Samples above each edge, `[n_bins, d_sae]`: a threshold is one row, which lies together in memory.
+
+    In the smallest type of whole numbers that holds them.
+    """
+    most = int(histogram.sum(axis=1).max(initial=0))
+    above = np.empty((N_BINS, len(histogram)), np.min_scalar_type(most))
     above[-1] = histogram[:, -1]
     for edge in range(N_BINS - 2, -1, -1):
-        np.add(above[edge + 1], histogram[:, edge], out=above[edge])
+        np.add(above[edge + 1], histogram[:, edge], out=above[edge], casting="unsafe")  # none is above `most`
     above.setflags(write=False)
     return above
 
 
 def _row(above: np.ndarray, delta: float | np.ndarray) -> np.ndarray:
-    """Counts at a threshold that is an edge, `[d_sae]`."""
+    """Counts at a threshold that is an edge, int32 `[d_sae]`."""
     edge = np.searchsorted(EDGES, np.asarray(delta, np.float64), side="right") - 1
     if edge.ndim == 0:
-        return above[int(edge)]
-    return above[edge, np.arange(above.shape[1])]
+        return above[int(edge)].astype(np.int32)
+    return above[edge, np.arange(above.shape[1])].astype(np.int32)

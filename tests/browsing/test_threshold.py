@@ -8,7 +8,7 @@ import pytest
 from fac_lab.browsing.threshold import COVERED, MISSING, OUTSIDE, STATUSES, LiveThreshold
 from fac_lab.coverage import cover, sweep
 from fac_lab.errors import SettingsError
-from fac_lab.features.stats import EDGES
+from fac_lab.features.stats import EDGES, FeatureStats
 from fac_lab.settings import CoverageRule
 
 RULES = {
@@ -120,3 +120,20 @@ def test_totals_beyond_the_table_are_computed(pair, monkeypatch):
     monkeypatch.setattr("fac_lab.browsing.threshold.CHANCE_TABLE", 3)
     live = LiveThreshold(*pair, RULES["fdr"])
     assert_same(live.at(), cover(*pair, RULES["fdr"]))
+
+
+@pytest.mark.parametrize("most", [255, 256, 65_535, 65_536, 200_000])
+def test_counts_are_whole_whatever_type_holds_them(most):
+    """At the ends of the types that numbers are kept in, and where the two data sets need different ones."""
+    anchor, seed = (FeatureStats.empty(3, 0) for _ in range(2))
+    anchor.histogram[0, [1, 5, -1]] = most - 2, 1, 1
+    anchor.histogram[1, 3] = most
+    seed.histogram[0, 2] = 250
+    anchor.n_samples, seed.n_samples = most, 250
+    live = LiveThreshold(anchor, seed, CoverageRule(support=1))
+    for edge in (0, 2, 4, 6):
+        cut = live.at(float(EDGES[edge]))
+        assert cut.anchor_count.tolist() == anchor.histogram[:, edge:].sum(axis=1).tolist()
+        assert cut.seed_count.tolist() == seed.histogram[:, edge:].sum(axis=1).tolist()
+        total = cut.anchor_count + cut.seed_count
+        assert total.max(initial=0) == (anchor.histogram + seed.histogram)[:, edge:].sum(axis=1).max()

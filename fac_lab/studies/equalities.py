@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from copy import deepcopy
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,13 @@ from fac_lab.collect_protocol import CollectProtocol
 from fac_lab.errors import ModelError
 from fac_lab.features.collect import measure
 from fac_lab.features.subject import Subject
+from fac_lab.lab import Lab
+from fac_lab.profile import project_root
 from fac_lab.settings import CollectSettings
+from fac_lab.studies.transfer import model_labs
 
+FEW = 8
+"""Texts by which a study compares."""
 TOLERANCE = 1e-4
 """Largest difference that is called rounding, as a share of the largest value."""
 EQUAL, REFUSED, DIFFERENT = "equal", "refused", "different"
@@ -31,12 +37,20 @@ def equalities(subject: Subject, sae: Any, texts: Sequence[str]) -> pd.DataFrame
         try:
             one, other = way(subject, sae, list(texts))
         except ModelError as error:
-            rows.append({"what": what, "outcome": REFUSED, "difference": np.nan, "largest": np.nan, "said": str(error)})
+            said = str(error).replace(f"{project_root()}/", "")  # the same on every machine
+            rows.append({"what": what, "outcome": REFUSED, "difference": np.nan, "largest": np.nan, "said": said})
             continue
         difference, largest = float(np.abs(one - other).max()), float(np.abs(one).max())
         outcome = EQUAL if difference <= TOLERANCE * largest else DIFFERENT
         rows.append({"what": what, "outcome": outcome, "difference": difference, "largest": largest, "said": ""})
     return pd.DataFrame(rows)
+
+
+def equalities_study(lab: Lab) -> pd.DataFrame:
+    """`equalities` of the embedded chat models on the first texts of the pool, with a column `model` in front."""
+    texts = [row.text for row in islice(lab.corpus("pool"), FEW)]
+    tables = {name: equalities(own.subject, own.sae, texts) for name, own in model_labs(lab).items()}
+    return pd.concat(tables, names=["model"]).reset_index(level="model").reset_index(drop=True)
 
 
 def _alone(subject: Subject, texts: Sequence[Any]) -> np.ndarray:

@@ -1,8 +1,6 @@
 """What rounding does to coverage: the same texts read in half precision, which features are lit then, and which not."""
 
-import logging
 from dataclasses import replace
-from itertools import islice
 
 import numpy as np
 import pandas as pd
@@ -11,16 +9,10 @@ from fac_lab.features.collect import collect
 from fac_lab.features.saes import load_sae
 from fac_lab.features.subject import Subject
 from fac_lab.lab import Lab
-from fac_lab.studies.equalities import equalities
-
-log = logging.getLogger(__name__)
 
 DTYPES = ("bfloat16", "float16")
 QUANTILES = (0.5, 0.8, 0.9)
 """Thresholds beside 0, as quantiles of the positive activations in float32."""
-
-FEW = 8
-"""Texts by which ways to the same activations are compared."""
 
 
 def numerics_study(lab: Lab) -> pd.DataFrame:
@@ -28,11 +20,8 @@ def numerics_study(lab: Lab) -> pd.DataFrame:
 
     Columns: `dtype`, `quantile` (0: any activation) and `delta`; `active`, pairs of text and feature above it in
     float32; `lost` and `gained`, pairs that are so in one of the two only; `flipped`, their share of `active`;
-    `supports`, features that any text lights, and `supports_flipped`, those that are lit in one of the two only. The
-    log has the ways to the same activations in float32 that have to agree (`studies.equalities`).
+    `supports`, features that any text lights, and `supports_flipped`, those that are lit in one of the two only.
     """
-    texts = [row.text for row in islice(lab.corpus("pool"), FEW)]
-    log.info("%s", equalities(lab.subject, lab.sae, texts).drop(columns="said").to_string(index=False))
     exact = _activations(lab, "float32")
     rows = []
     for dtype in DTYPES:

@@ -28,6 +28,7 @@ from fac_lab.studies import (
 )
 from fac_lab.studies.baselines import baseline_study
 from fac_lab.studies.correlation import SETS, correlation_study
+from fac_lab.studies.equalities import equalities_study
 from fac_lab.studies.generators import generator_study
 from fac_lab.studies.injection import injection_study
 from fac_lab.studies.instruction_tables import instruction_study, sizes_study
@@ -83,6 +84,7 @@ RESULTS: dict[str, Callable[[Lab], pd.DataFrame]] = {
     "correlation": correlation_study,
     "scrutiny": lambda lab: scrutiny_study(lab, correlation_study(lab), sets=SETS),
     "numerics": numerics_study,
+    "equalities": equalities_study,
     "injection": injection_study,
     "selection": _on_anchor(selection_study),
     "selection_real": real_selection_study,

@@ -7,9 +7,10 @@ import pytest
 
 from fac_lab.features.saes import load_sae
 from fac_lab.features.subject import Subject
+from fac_lab.lab import Lab
 from fac_lab.profile import project_root
 from fac_lab.settings import ModelSettings, SaeSettings
-from fac_lab.studies.equalities import EQUAL, REFUSED, TOLERANCE, WAYS, equalities
+from fac_lab.studies.equalities import EQUAL, REFUSED, TOLERANCE, WAYS, equalities, equalities_study
 
 TEXTS = [
     "How do I bake sourdough bread at home, and how long does it take in a small old oven on a cold winter day?",
@@ -70,3 +71,10 @@ def test_a_difference_is_called_one(models):
         assert found.outcome[what] == "different" and found.difference[what] > TOLERANCE * found.largest[what]
     assert found.outcome["padded right, and alone"] == EQUAL
     assert np.isnan(found.difference["a layer behind the last"])
+
+
+def test_the_study_has_every_way_of_every_model(tmp_path):
+    found = equalities_study(Lab.open("smoke", out=tmp_path))
+    assert found.groupby("model").what.apply(list).to_dict() == dict.fromkeys(["llama", "mistral", "qwen"], list(WAYS))
+    assert not found.said.str.contains(str(project_root()), regex=False).any(), "the same on every machine"
+    assert set(found.outcome) == {EQUAL, REFUSED} and ((found.said == "") == (found.outcome == EQUAL)).all()

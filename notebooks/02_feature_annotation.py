@@ -514,7 +514,8 @@ for row in flips[flips.measure == "all"].itertuples():
         f"{row.group:7} {row.value:.0%} of verdicts turn, {row.base_rate:.0%} with harmless words; beyond these "
         f"{row.beyond:+.0%} (95 % interval over features {row.beyond_low:+.0%} to {row.beyond_high:+.0%})"
     )
-show(pd.crosstab(attempts.before, attempts.after).reset_index(), caption="Verdicts before, and with such a text")
+turned = pd.crosstab(attempts.before, attempts.after).reset_index()
+show(turned, caption="Verdicts before, and with such a text among the spans; none: it could not be read")
 
 # %% [markdown]
 # What cannot happen is checked elsewhere (`tests/faults/test_injection.py`): a span ends no quotation, begins no turn

@@ -134,6 +134,11 @@ class Coverage:
             names = ("m", "n_anchor", "n_seed", "anchor_made_by", "seed_made_by")
             plain = {name: facts[name] for name in names}
             delta = facts["delta"] if delta is None else delta
+            kinds = (int, int, int, dict, dict)
+            if any(type(plain[name]) is not kind for name, kind in zip(names, kinds, strict=True)):
+                raise ValueError("a number or an origin is none")
+            if not isinstance(delta, int | float | np.ndarray):
+                raise ValueError("its threshold is no number")
             return cls(rule=CoverageRule(**facts["rule"]), delta=delta, **arrays, **plain)
 
 

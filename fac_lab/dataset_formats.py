@@ -5,7 +5,6 @@ messages (its guide "Dataset formats and types"); preference rows hold the whole
 alpaca and sharegpt rows as the README of its data folder describes them.
 """
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -13,6 +12,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from fac_lab.errors import DataError
+from fac_lab.parse import parse_json
 
 Parts = Mapping[str, str]
 Message = dict[str, str]
@@ -44,7 +44,7 @@ def parts_of(sample: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
         parts: Any = {"query": sample["text"]}
     else:
         try:
-            parts = json.loads(written)
+            parts = parse_json(written)
         except ValueError as error:
             raise DataError(f"parts of sample {name} are not JSON ({error}): write them as one object") from error
     shape = SHAPES.get(frozenset(parts)) if isinstance(parts, dict) else None

@@ -1,6 +1,12 @@
 """Errors a user can act on: each message names what was wrong, where, and the cure."""
 
 
+def short(text: object, limit: int = 200) -> str:
+    """What a message quotes, on one line and no longer than `limit` characters."""
+    line = " ".join(str(text).split())
+    return line if len(line) <= limit else line[:limit] + "…"
+
+
 class FacLabError(Exception):
     """Base of every error this package raises on purpose; the command line prints it without a traceback."""
 

@@ -24,6 +24,7 @@ from fac_lab.dataset_formats import FORMATS, llama_factory_entry, parts_of
 from fac_lab.display.data_card import card_markdown
 from fac_lab.errors import ArtifactError, DataError, SettingsError
 from fac_lab.ledger import make_ledger, read_ledger, sound, with_ids, write_ledger
+from fac_lab.parse import parse_json
 from fac_lab.tabular import LONGEST_CELL
 
 PROVENANCE = ("id", "feature", "activation", "method", "model", "prompt_version", "seed")
@@ -61,10 +62,9 @@ def read_run(folder: str | Path) -> Run:
     folder = Path(folder)
     samples = _read_samples(folder)
     coverages = [Coverage.load(folder / name) if (folder / name).is_dir() else None for name in ("coverage", "null")]
-    after = pd.read_csv(folder / "after.csv") if (folder / "after.csv").is_file() else None
     made = (folder / "ledger.parquet").is_file()
     ledger = read_ledger(folder) if made else make_ledger(samples, coverages[0])
-    return Run(samples, *coverages, ledger, after, _read_profile(folder / "profile.json"))
+    return Run(samples, *coverages, ledger, _read_after(folder / "after.csv"), _read_profile(folder / "profile.json"))
 
 
 def export(run: str | Path | Run, format: str, out: str | Path, *, licence: str | None = None) -> Path:
@@ -218,11 +218,20 @@ def _read_samples(folder: Path) -> pd.DataFrame:
     return with_ids(samples)
 
 
+def _read_after(path: Path) -> pd.DataFrame | None:
+    if not path.is_file():
+        return None
+    try:
+        return pd.read_csv(path)
+    except (OSError, ValueError) as error:
+        raise ArtifactError(f"{path} cannot be read ({error}); run what made it again, or remove it") from error
+
+
 def _read_profile(path: Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
+        return dict(parse_json(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
         raise ArtifactError(f"{path} cannot be read ({error}); run what made it again, or remove it") from error
 

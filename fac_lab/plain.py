@@ -1,6 +1,7 @@
 """Dataclasses from plain values (what YAML and JSON hold), with errors that name the key."""
 
 import difflib
+import sys
 import types
 import typing
 from collections.abc import Iterable, Mapping
@@ -59,7 +60,7 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
             return float(value)
         except ValueError:
             pass
-    if hint is float and type(value) is int:
+    if hint is float and type(value) is int and abs(value) <= sys.float_info.max:
         return float(value)
     if type(value) is not hint:
         raise SettingsError(f"{where} is {value!r}; it has to be of type {hint.__name__}")

@@ -16,9 +16,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import yaml
-
 from fac_lab.errors import SettingsError
+from fac_lab.parse import parse_yaml
 from fac_lab.plain import LATER, build, nearest
 from fac_lab.settings import (
     ChatSettings,
@@ -173,8 +172,8 @@ def _with_parents(path: Path, seen: tuple[Path, ...]) -> dict:
     if path in seen:
         raise SettingsError(f"profile {path} extends itself: {' -> '.join(p.stem for p in (*seen, path))}")
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        values = parse_yaml(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
         raise SettingsError(f"profile {path} cannot be read: {error}") from error
     if not isinstance(values, dict):
         raise SettingsError(f"profile {path} is not a mapping of keys to values")

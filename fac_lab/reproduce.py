@@ -4,7 +4,6 @@ What can be repeated: a stored result (data/results/NAME.json), an audit (its au
 profile.json). Everything is made anew in a folder of its own, so that nothing is read from what is to be compared.
 """
 
-import json
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -16,6 +15,7 @@ import pandas as pd
 from fac_lab.digests import digest, file_digest
 from fac_lab.errors import ArtifactError, DataError
 from fac_lab.lab import Lab
+from fac_lab.parse import parse_json
 from fac_lab.plain import build
 from fac_lab.profile import Profile
 from fac_lab.store import package_versions
@@ -48,7 +48,7 @@ def reproduce(manifest: str | Path, *, tolerance: float = 0.0) -> list[Compared]
     """
     path = Path(manifest)
     try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
+        facts = parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ArtifactError(f"{path} cannot be read as a manifest ({error})") from error
     facts = facts if isinstance(facts, dict) else {}
@@ -128,7 +128,7 @@ def _files(then: Path, now: Path, name: str, tolerance: float) -> Compared:
     if then.suffix == ".csv" and then.read_text(encoding="utf-8").strip() and now.read_text(encoding="utf-8").strip():
         return Compared(name, *_frames(pd.read_csv(then), pd.read_csv(now), tolerance))
     if then.suffix == ".json":
-        old, new = (json.loads(file.read_text(encoding="utf-8")) for file in (then, now))
+        old, new = (parse_json(file.read_text(encoding="utf-8")) for file in (then, now))
         keys = sorted(key for key in {*old, *new} if digest(old.get(key)) != digest(new.get(key)))
         return Compared(name, not keys, ", ".join(keys))
     return Compared(name, False, "its bytes differ")

@@ -109,6 +109,6 @@ def as_label(value: object) -> int | None:
         value = {"true": 1, "false": 0}.get(value.strip().lower(), value)
     try:
         number = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
+    except (OverflowError, TypeError, ValueError):
         return None
     return int(number) if number.is_integer() else None

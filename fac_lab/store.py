@@ -24,6 +24,7 @@ import filelock
 from fac_lab.atomic import clear_temporaries, disk_trouble, write_atomic
 from fac_lab.digests import canonical, digest, file_digest
 from fac_lab.errors import ArtifactError
+from fac_lab.parse import parse_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -71,12 +72,14 @@ class Artifact:
         """What `finish` wrote: step, key, made_by, packages, files, facts, created."""
         path = self.path / MANIFEST
         try:
-            manifest = json.loads(path.read_text(encoding="utf-8"))
-            key = manifest["key"]
-            _ = manifest["files"]
+            manifest = parse_json(path.read_text(encoding="utf-8"))
+            key, _ = manifest["key"], manifest["facts"]
+            for name, file in manifest["files"].items():
+                if type(file["bytes"]) is not int or type(file["sha256"]) is not str:
+                    raise ValueError(f"size or hash of {name} is none")
         except FileNotFoundError:
             raise ArtifactError(f"{self.path} is not finished: it has no {MANIFEST}; run the step again") from None
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise ArtifactError(f"{path} is not a manifest ({error}); {self._cure}") from error
         if key != self.key:
             raise ArtifactError(f"{path} belongs to artifact {key}, not {self.key}; {self._cure}")
@@ -99,7 +102,7 @@ class Artifact:
 
     def read_json(self, name: str) -> Any:
         """Read what `write_json` wrote."""
-        return self._read(name, lambda path: json.loads(path.read_text(encoding="utf-8")))
+        return self._read(name, lambda path: parse_json(path.read_text(encoding="utf-8")))
 
     def write_frame(self, name: str, frame: "pd.DataFrame") -> Path:
         """Write a data frame as parquet."""
@@ -201,7 +204,7 @@ class Store:
         found = []
         for path in self.root.glob(f"{step}/*/{MANIFEST}"):
             try:
-                manifest = json.loads(path.read_text(encoding="utf-8"))
+                manifest = parse_json(path.read_text(encoding="utf-8"))
                 made_by = dict(manifest["made_by"])
                 found.append(
                     (manifest["created"], Artifact(self.root, step, version=made_by.pop("version"), made_by=made_by))

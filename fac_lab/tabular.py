@@ -3,7 +3,6 @@
 import codecs
 import csv
 import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -12,6 +11,7 @@ from typing import Any, NamedTuple
 
 from fac_lab.digests import file_digest
 from fac_lab.errors import DataError
+from fac_lab.parse import parse_json
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 SUFFIXES = (".jsonl", *DELIMITERS, ".parquet")
@@ -43,6 +43,13 @@ class Table:
         return _csv_rows(self.path, self.columns)
 
 
+def listed(columns: Sequence[str]) -> str:
+    """Names of columns for a message, as many and as long as can be read."""
+    shown = [name if len(name) <= 40 else f"{name[:40]}..." for name in columns[:20]]
+    more = [f"and {len(columns) - len(shown)} more"] if len(columns) > len(shown) else []
+    return ", ".join([*shown, *more]) or "none"
+
+
 def open_table(path: Path, *, columns: Sequence[str]) -> Table:
     """Check a file and return it as a table of `columns`.
 
@@ -62,7 +69,7 @@ def open_table(path: Path, *, columns: Sequence[str]) -> Table:
     there = _column_names(path)
     for column in columns:
         if column not in there:
-            raise DataError(f"{path} has no column {column!r}; its columns: {', '.join(there) or 'none'}")
+            raise DataError(f"{path} has no column {column!r}; its columns: {listed(there)}")
     table = Table(path, tuple(dict.fromkeys(columns)), digest)
     if next(table.rows(), None) is None:
         raise DataError(f"{path} has columns but no rows; check how it was written")
@@ -120,8 +127,8 @@ def _jsonl_records(path: Path) -> Iterator[tuple[int, dict[str, Any] | Unreadabl
             if not line.strip():
                 continue
             try:
-                record = json.loads(line)
-            except (ValueError, RecursionError) as error:
+                record = parse_json(line)
+            except ValueError as error:
                 yield number, Unreadable(f"not valid JSON: {error}")
                 continue
             yield (

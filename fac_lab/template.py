@@ -49,14 +49,19 @@ def chat_frame(tokenizer: Any, name: str, *, generation_prompt: bool = True) -> 
         talk = [{"role": "user", "content": message}]
         return _templated(tokenizer, talk, add_generation_prompt=generation_prompt)
 
-    parts = written(_SENTINEL).split(_SENTINEL)
+    try:
+        parts = written(_SENTINEL).split(_SENTINEL)
+        strips = f" {_SENTINEL} " not in written(f" {_SENTINEL} ")
+    except TemplateError as error:
+        raise ModelError(
+            f'The chat template of {name} cannot be filled in ({error}). Mend it, or set subject.template to "none".'
+        ) from error
     if len(parts) != 2:
         raise ModelError(
             f"The chat template of {name} writes the user's message {len(parts) - 1} times instead of once, "
             "so its tokens cannot be told from the template's. Mend the template, or set subject.template to "
             '"none".'
         )
-    strips = f" {_SENTINEL} " not in written(f" {_SENTINEL} ")
     return Frame(parts[0], parts[1], strips)
 
 

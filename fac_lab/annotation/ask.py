@@ -6,6 +6,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from fac_lab.annotation.styles import Style, Unreadable
 from fac_lab.chat.client import ChatClient, ChatReply, ChatRequest
+from fac_lab.errors import short
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +68,7 @@ def ask(
     for i, reply in zip(broken, chat.complete(repairs) if repairs else (), strict=True):
         second = _read(reply, read)
         if second.error is not None:
-            second = Answer(None, f"unreadable twice: {second.error}; the answer was {_shorten(reply.text)!r}")
+            second = Answer(None, f"unreadable twice: {second.error}; the answer was {short(reply.text or '', 100)!r}")
         answers[i] = second
     failed = [answer.error for answer in answers if answer.error is not None]
     if failed:
@@ -82,7 +83,3 @@ def _read(reply: ChatReply, read: Callable[[str], T]) -> Answer[T]:
         return Answer(read(reply.text or ""), None)
     except Unreadable as error:
         return Answer(None, str(error))
-
-
-def _shorten(text: str | None) -> str:
-    return (text or "")[:100]

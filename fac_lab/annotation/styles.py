@@ -15,6 +15,7 @@ from typing import Any
 
 from fac_lab.chat.client import ChatRequest
 from fac_lab.features.spans import Span
+from fac_lab.parse import parse_json
 
 VERDICTS = ("Yes", "Probably", "Maybe", "No")
 MAX_SUMMARY_WORDS = 40
@@ -82,7 +83,7 @@ def read_choices(text: str, key: str, n: int, choices: Sequence[str]) -> tuple[s
 def _any_object(text: str) -> dict[str, Any]:
     inside = re.fullmatch(r"\s*```(?:json)?\s*(.*?)\s*```\s*", text, re.DOTALL)
     try:
-        value = json.loads(inside[1] if inside else text)
+        value = parse_json(inside[1] if inside else text)
     except ValueError:
         raise Unreadable("it is not one JSON object") from None
     if not isinstance(value, dict):
@@ -90,6 +91,8 @@ def _any_object(text: str) -> dict[str, Any]:
     try:
         # JSON can spell what no file and no request can hold: "\\ud83d".
         json.dumps(value, ensure_ascii=False).encode()
+    except RecursionError:  # it could be read, and only just
+        raise Unreadable("it is not one JSON object") from None
     except UnicodeEncodeError:
         raise Unreadable("it holds half of a surrogate pair") from None
     return value

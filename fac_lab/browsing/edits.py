@@ -20,6 +20,7 @@ import filelock
 
 from fac_lab.annotation.styles import VERDICTS
 from fac_lab.errors import ArtifactError, SettingsError
+from fac_lab.parse import parse_json
 
 log = logging.getLogger(__name__)
 
@@ -247,7 +248,7 @@ class Journal:
 
     def _check_header(self, line: bytes) -> None:
         try:
-            header = json.loads(line)
+            header = parse_json(line)
             sae, name, written = header["sae"], header["name"], header["format"]
         except (ValueError, KeyError, TypeError) as error:
             raise ArtifactError(
@@ -264,10 +265,14 @@ class Journal:
 
     def _read(self, line: bytes) -> Edit | None:
         try:
-            values = json.loads(line)
+            values = parse_json(line)
             edit = Edit(**{name: values[name] for name in Edit._fields if name in values})
             texts = (edit.id, edit.at, edit.by, edit.kind, edit.value)
-            if not all(isinstance(text, str) for text in texts) or type(edit.feature) is not int:
+            more = (edit.text, edit.machine, edit.labels)
+            sound = all(isinstance(text, str) for text in texts) and all(
+                text is None or isinstance(text, str) for text in more
+            )
+            if not sound or type(edit.feature) is not int:
                 raise ValueError("a field is of the wrong type")
             if edit.kind not in (*KINDS, "undo") or not 0 <= edit.feature < self.d_sae:
                 raise ValueError(f"no {edit.kind} of feature {edit.feature} can be")

@@ -5,9 +5,9 @@ answers (a list of such objects, or features with their list of `explanations`).
 """
 
 import gzip
-import json
 import math
 import re
+import sys
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from fac_lab.errors import DataError
+from fac_lab.parse import parse_json
 from fac_lab.rows import Rejection
 
 HOST = "www.neuronpedia.org"
@@ -100,13 +101,13 @@ def _entries(path: Path) -> Iterator[tuple[int, Any]]:
             f"{path} cannot be read ({error}): a .json, .jsonl or .jsonl.gz file in UTF-8 is wanted"
         ) from error
     try:
-        whole = json.loads(text)
+        whole = parse_json(text)
     except ValueError:
         # Lines are told apart by \n only: splitlines would break at characters that may stand inside a JSON text.
         for number, line in enumerate(text.split("\n"), start=1):
             if line.strip():
                 try:
-                    yield number, json.loads(line)
+                    yield number, parse_json(line)
                 except ValueError as error:
                     yield number, f"unreadable ({error})"
         return
@@ -141,9 +142,11 @@ def _rank(label: ImportedLabel) -> float:
 
 def _best_score(item: dict[str, Any]) -> float | None:
     scores = item.get("scores")
-    values = [score.get("value") if isinstance(score, dict) else score for score in scores or []]
-    numbers = [float(v) for v in values if isinstance(v, int | float) and not isinstance(v, bool) and math.isfinite(v)]
-    return max(numbers, default=None)
+    listed = scores if isinstance(scores, list) else []
+    values = [score.get("value") if isinstance(score, dict) else score for score in listed]
+    known = [value for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
+    # No score is anywhere near the largest number of floats, which whole numbers in JSON may exceed.
+    return max((float(value) for value in known if abs(value) < sys.float_info.max), default=None)
 
 
 def _source_of(entry: dict[str, Any]) -> str | None:

@@ -1,6 +1,5 @@
 """Sessions from what other commands left: the mini world's demo, and the folder of an audit."""
 
-import json
 import logging
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from fac_lab.coverage import Coverage
 from fac_lab.errors import ArtifactError, FacLabError
 from fac_lab.features.stats import FeatureStats
 from fac_lab.lab import Lab
+from fac_lab.parse import parse_json
 from fac_lab.plain import build
 from fac_lab.profile import Profile
 from fac_lab.store import MANIFEST
@@ -121,7 +121,7 @@ def _kept_stats(store: Path) -> list[tuple[str, dict, Path]]:
     found = []
     for path in sorted(store.glob(f"stats/*/{MANIFEST}")):
         try:
-            made_by = json.loads(path.read_text(encoding="utf-8"))["made_by"]
+            made_by = parse_json(path.read_text(encoding="utf-8"))["made_by"]
             found.append((made_by["corpus"], made_by, path.parent))
         except (OSError, ValueError, LookupError, TypeError) as error:
             log.warning("%s cannot be read (%s): left out", path, error)
@@ -151,7 +151,7 @@ def _labels(path: Path) -> pd.DataFrame | None:
 def _settings(folder: Path) -> dict:
     """What the audit was asked for; nothing in folders of before it was written down."""
     try:
-        return json.loads((folder / AUDIT).read_text(encoding="utf-8"))
+        return parse_json((folder / AUDIT).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:

@@ -5,7 +5,6 @@ test, and so is the reading of the answer, because what a server sends need not 
 """
 
 import email.utils
-import json
 import os
 import random
 import threading
@@ -22,7 +21,8 @@ import openai
 from fac_lab.chat.client import ChatReply, ChatRequest
 from fac_lab.chat.rotation import Address, Rotation
 from fac_lab.chat.transport import AnswerRefused, bounded_client
-from fac_lab.errors import ChatError
+from fac_lab.errors import ChatError, short
+from fac_lab.parse import parse_json
 from fac_lab.profile import is_loopback
 from fac_lab.settings import ChatSettings
 
@@ -210,7 +210,7 @@ class EndpointBackend:
         return _read(body, request, url)
 
     def _refused(self, error: openai.APIStatusError, url: str) -> _Failure:
-        status, said = error.status_code, _shorten(error.message)
+        status, said = error.status_code, short(error.message)
         if status in (401, 403):
             return _Failure(f"{url} refuses the key: HTTP {status}, {said}", hopeless=True)
         if status == 404:
@@ -258,16 +258,16 @@ def _read(content: bytes, request: ChatRequest, url: str) -> ChatReply:
     """The reply in a response's body; raises _Failure where the protocol is not kept."""
     body = content.decode("utf-8", errors="replace")
     try:
-        answer = json.loads(content.decode("utf-8"))
+        answer = parse_json(content.decode("utf-8"))
     except UnicodeDecodeError:
-        raise _Failure(f"{url} answered something that is not UTF-8: {_shorten(body)!r}") from None
-    except (ValueError, RecursionError):
-        raise _Failure(f"{url} answered something that is not JSON: {_shorten(body)!r}") from None
+        raise _Failure(f"{url} answered something that is not UTF-8: {short(body)!r}") from None
+    except ValueError:
+        raise _Failure(f"{url} answered something that is not JSON: {short(body)!r}") from None
     try:
         choice = answer["choices"][0]
         text, finish = choice["message"]["content"], choice.get("finish_reason") or "stop"
     except (KeyError, IndexError, TypeError, AttributeError):
-        raise _Failure(f"{url} answered without a message: {_shorten(body)!r}") from None
+        raise _Failure(f"{url} answered without a message: {short(body)!r}") from None
     if not isinstance(text, str) or not isinstance(finish, str):
         raise _Failure(f"{url} gave no text (finish reason {finish!r})", elsewhere=False)
     usage = answer.get("usage") or {}
@@ -289,8 +289,3 @@ def _retry_after(header: str | None) -> float:
         return max(0.0, email.utils.parsedate_to_datetime(header).timestamp() - time.time())
     except ValueError:
         return 0.0
-
-
-def _shorten(text: str, limit: int = 200) -> str:
-    text = " ".join(text.split())
-    return text if len(text) <= limit else text[:limit] + "…"

@@ -15,6 +15,7 @@ from typing import Any
 from fac_lab.atomic import write_atomic
 from fac_lab.digests import canonical, digest
 from fac_lab.errors import ArtifactError
+from fac_lab.parse import parse_json
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +32,7 @@ class ReplyCache:
         """The answer's fields (`FIELDS`), or None where it was never stored or is damaged."""
         path = self.path(question)
         try:
-            entry = json.loads(path.read_text(encoding="utf-8"))
+            entry = parse_json(path.read_text(encoding="utf-8"))
             answer = {name: entry["answer"][name] for name in FIELDS}
             # Comparing the whole question also catches two that share a file name.
             intact = canonical(entry["question"]) == canonical(question)

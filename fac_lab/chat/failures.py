@@ -9,9 +9,12 @@ from typing import Any
 
 from fac_lab.atomic import write_atomic
 from fac_lab.errors import ArtifactError
+from fac_lab.parse import parse_json
 
 log = logging.getLogger(__name__)
 
+# Bytes that are no text come back as they were.
+_BYTES = ("utf-8", "surrogateescape")
 REQUEST_FIELDS = {"messages", "temperature", "top_p", "max_tokens", "seed", "schema"}
 
 
@@ -44,10 +47,10 @@ class FailureFile:
         """Replace all requests by these failures; lines that are not requests stay."""
         lines = [line + "\n" for line in self._lines() if _request(line) is None]
         lines += [_line(failure) for failure in failures]
-        write_atomic(self.path, lambda path: path.write_text("".join(lines), encoding="utf-8"))
+        write_atomic(self.path, lambda path: path.write_bytes("".join(lines).encode(*_BYTES)))
 
     def _lines(self) -> list[str]:
-        return self.path.read_text(encoding="utf-8").split("\n")[:-1] if self.path.exists() else []
+        return self.path.read_bytes().decode(*_BYTES).split("\n")[:-1] if self.path.exists() else []
 
 
 def _line(failure: Mapping[str, Any]) -> str:
@@ -57,7 +60,7 @@ def _line(failure: Mapping[str, Any]) -> str:
 
 def _request(line: str) -> dict[str, Any] | None:
     try:
-        fields = json.loads(line)["request"]
+        fields = parse_json(line)["request"]
         return fields if set(fields) == REQUEST_FIELDS else None
     except (ValueError, KeyError, TypeError):
         return None

@@ -15,14 +15,18 @@ import numpy as np
 
 from fac_lab.atomic import write_atomic
 from fac_lab.collect_protocol import PAPER
-from fac_lab.errors import ArtifactError
+from fac_lab.errors import ArtifactError, short
 from fac_lab.features.spans import SpanTable
 from fac_lab.features.stats import FeatureStats
+from fac_lab.parse import parse_json
 
 FORMAT = 1
 SUMMARY = "stats.json"
+_COUNTS = ("n_samples", "n_tokens", "n_truncated")
+_FACTS = dict.fromkeys(("d_sae", "top_spans", *_COUNTS), int) | {"truncated_ids": list, "made_by": dict}
 _PEAK = ("peak_start", "peak_stop")
-_UNREADABLE = (OSError, EOFError, ValueError, LookupError, TypeError, zipfile.BadZipFile, zlib.error)
+# A zip may say that it is encrypted (RuntimeError) or of a kind that Python does not read (NotImplementedError).
+_UNREADABLE = (OSError, EOFError, ValueError, LookupError, TypeError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
 
 def save_stats(stats: FeatureStats, folder: Path) -> None:
@@ -65,12 +69,18 @@ def load_stats(folder: Path) -> FeatureStats:
 
     facts = read_json(folder / SUMMARY, format=FORMAT)
     with reading(folder / SUMMARY):
+        for name, kind in _FACTS.items():
+            if type(facts[name]) is not kind:
+                raise ValueError(f"{name} is no {kind.__name__}")
+        if not all(isinstance(sample_id, str) for sample_id in facts["truncated_ids"]):
+            raise ValueError("an id is no text")
         stats = FeatureStats.empty(facts["d_sae"], facts["top_spans"], facts["made_by"])
         if "pool" in stats.made_by:
             # Statistics of a time before protocols were recorded were all collected as in `paper`.
             stats.made_by.setdefault("protocol", PAPER.record())
-        for name in ("n_samples", "n_tokens", "n_truncated", "truncated_ids"):
+        for name in _COUNTS:
             setattr(stats, name, facts[name])
+        stats.truncated_ids = facts["truncated_ids"]
         has_matrix = facts["has_matrix"]
     with reading(folder / "counts.npz") as path:
         arrays = read_npz(path)
@@ -131,7 +141,7 @@ def read_json(path: Path, *, format: int) -> dict:
     if not path.is_file():
         raise ArtifactError(f"{path} is not there: nothing was saved to the end in {path.parent}; make it again")
     with reading(path):
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = parse_json(path.read_text(encoding="utf-8"))
         found = value["format"]
     if found != format:
         raise ArtifactError(
@@ -147,5 +157,5 @@ def reading(path: Path) -> Iterator[Path]:
         yield path
     except _UNREADABLE as error:
         raise ArtifactError(
-            f"{path} cannot be read ({type(error).__name__}: {error}): delete {path.parent} and make it again"
+            f"{path} cannot be read ({type(error).__name__}: {short(error)}): delete {path.parent} and make it again"
         ) from error

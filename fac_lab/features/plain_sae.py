@@ -5,7 +5,6 @@ sae-lens: Top-K and plain ReLU on activations as they are, which are the authors
 what sae-lens reads and gives the same values and digest.
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,6 +13,7 @@ from typing import Any
 import torch
 
 from fac_lab.errors import ModelError
+from fac_lab.parse import parse_json
 
 _DEFAULTS = {"dtype": "float32", "apply_b_dec_to_input": True, "normalize_activations": "none"}
 _OF_TOP_K = {"k": 100, "rescale_acts_by_decoder_norm": False}
@@ -90,7 +90,7 @@ class PlainSae(torch.nn.Module):
         """Read a folder in sae-lens layout: cfg.json and sae_weights.safetensors."""
         from safetensors.torch import load_file
 
-        cfg = json.loads((Path(folder) / "cfg.json").read_text(encoding="utf-8"))
+        cfg = parse_json((Path(folder) / "cfg.json").read_text(encoding="utf-8"))
         return cls(cfg, load_file(Path(folder) / "sae_weights.safetensors", device=device)).eval()
 
     def process_sae_in(self, x: torch.Tensor) -> torch.Tensor:

@@ -39,6 +39,7 @@ from fac_lab.features.saes import load_sae, quiet_sae_lens
 from fac_lab.features.subject import Subject
 from fac_lab.features.trainee import fold_scale, k_at, new_trainee, place_features
 from fac_lab.features.vectors import vector_rounds
+from fac_lab.parse import parse_json
 from fac_lab.settings import SaeSettings, SaeTrainingSettings
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def train_sae(
     key = digest(made_by)
     saved = SaeSettings("folder", str(folder.resolve()))
     if (folder / RECORD).exists():
-        found = read_or_refuse(folder / RECORD, lambda path: json.loads(path.read_text(encoding="utf-8")))
+        found = read_or_refuse(folder / RECORD, lambda path: parse_json(path.read_text(encoding="utf-8")))
         check_same(found, key, folder)
         return load_sae(saved, subject)
     with quiet_sae_lens():

@@ -3,7 +3,6 @@
 Sizes in a folder come from the headers of its files, so a hundred-gigabyte model costs a few kilobytes to look at.
 """
 
-import json
 import struct
 from functools import cache
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import NamedTuple
 import yaml
 
 from fac_lab.errors import SettingsError
+from fac_lab.parse import parse_json
 from fac_lab.profile import resolve
 from fac_lab.settings import SaeSettings
 
@@ -107,26 +107,29 @@ def _known() -> dict:
 
 def _model_on_disk(name: str, folder: Path) -> ModelFacts:
     try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        config = config.get("text_config", config)
-        width = _first(config, "hidden_size", "n_embd")
-        layers = _first(config, "num_hidden_layers", "n_layer")
-        heads = _first(config, "num_attention_heads", "n_head")
-        kv_heads = config.get("num_key_value_heads") or heads
-        shards = sorted(folder.glob("*.safetensors"))
-        parameters = sum(map(_count_parameters, shards))
-    except (OSError, ValueError, KeyError, struct.error) as error:
+        found = _read_model(name, folder)
+    except (OSError, ValueError, LookupError, ArithmeticError, TypeError, AttributeError, struct.error) as error:
         raise SettingsError(f"{folder} holds no readable model ({error}); check the profile's path") from error
-    if not parameters:
+    if not found.parameters:
         raise SettingsError(f"{folder} holds no .safetensors file with weights; check the profile's path")
+    return found
+
+
+def _read_model(name: str, folder: Path) -> ModelFacts:
+    config = parse_json((folder / "config.json").read_text(encoding="utf-8"))
+    config = config.get("text_config", config)
+    width = _first(config, "hidden_size", "n_embd")
+    heads = _first(config, "num_attention_heads", "n_head")
+    kv_heads = config.get("num_key_value_heads") or heads
+    shards = sorted(folder.glob("*.safetensors"))
     return ModelFacts(
         name=name,
-        parameters=parameters,
+        parameters=sum(map(_count_parameters, shards)),
         width=width,
-        layers=layers,
+        layers=_first(config, "num_hidden_layers", "n_layer"),
         mlp=config.get("intermediate_size") or config.get("n_inner") or 4 * width,
         kv_width=kv_heads * (config.get("head_dim") or width // heads),
-        vocab=config["vocab_size"],
+        vocab=_first(config, "vocab_size"),
         # A model without an output matrix, such as an encoder, counts as tied: none is there to be left out.
         tied=not any("lm_head.weight" in _header(shard) for shard in shards),
         download_bytes=0,
@@ -137,15 +140,17 @@ def _model_on_disk(name: str, folder: Path) -> ModelFacts:
 
 def _sae_on_disk(name: str, folder: Path) -> SaeFacts | None:
     try:
-        config = json.loads((folder / "cfg.json").read_text(encoding="utf-8"))
-        return SaeFacts(name, config["d_in"], config["d_sae"], 0, "its cfg.json")
-    except (OSError, ValueError, KeyError):
+        config = parse_json((folder / "cfg.json").read_text(encoding="utf-8"))
+        return SaeFacts(name, _first(config, "d_in"), _first(config, "d_sae"), 0, "its cfg.json")
+    except (OSError, ValueError, LookupError, TypeError):
         return None
 
 
 def _first(config: dict, *keys: str) -> int:
     for key in keys:
         if key in config:
+            if type(config[key]) is not int or config[key] < 1:
+                raise ValueError(f"{key} is {config[key]!r}, no number of anything")
             return config[key]
     raise KeyError(" or ".join(keys))
 
@@ -165,4 +170,6 @@ def _header(file: Path) -> dict:
     """The JSON at the start of a .safetensors file: 8 bytes of length, little-endian, then names, types and shapes."""
     with file.open("rb") as stream:
         (length,) = struct.unpack("<Q", stream.read(8))
-        return json.loads(stream.read(length))
+        if length > file.stat().st_size:
+            raise ValueError(f"{file.name} is shorter than its first bytes say")
+        return parse_json(stream.read(length))

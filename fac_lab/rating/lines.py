@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from fac_lab.errors import DataError
+from fac_lab.parse import parse_json
 from fac_lab.tabular import Unreadable, open_table
 
 FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
@@ -71,8 +72,8 @@ def _jsonl_records(content: bytes) -> Iterator[tuple[int, Mapping[str, Any] | Un
         if not line.strip():
             continue
         try:
-            record = json.loads(line)
-        except (ValueError, RecursionError) as error:
+            record = parse_json(line)
+        except ValueError as error:
             yield number, Unreadable(f"not valid JSON ({error}), perhaps torn when a run was killed")
             continue
         yield number, record if isinstance(record, dict) else Unreadable("a JSON value, but not an object")

@@ -19,6 +19,7 @@ from fac_lab.atomic import write_atomic
 from fac_lab.digests import digest
 from fac_lab.errors import ArtifactError, DataError, SettingsError
 from fac_lab.features.spans import Span
+from fac_lab.parse import parse_json
 from fac_lab.plain import nearest
 
 SHOWN_SPANS = 10
@@ -104,7 +105,7 @@ class Sheet:
     def load(cls, path: Path) -> "Sheet":
         """Read what `save` wrote. ArtifactError for anything else, and for a sheet that was edited."""
         try:
-            values = json.loads(Path(path).read_text(encoding="utf-8"))
+            values = parse_json(Path(path).read_text(encoding="utf-8"))
             sheet = cls(
                 values["name"],
                 tuple(Item(**{**item, "excerpts": _excerpts(item["excerpts"])}) for item in values["items"]),

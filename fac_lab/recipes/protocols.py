@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from fac_lab.atomic import write_atomic
 from fac_lab.errors import SettingsError
+from fac_lab.parse import parse_json
 from fac_lab.plain import nearest
 from fac_lab.recipes.catalogue import Catalogue, Recipe, catalogue
 
@@ -44,7 +45,7 @@ def save_record(record: Mapping[str, Any], path: Path) -> list[Difference]:
     differences = []
     if path.is_file():
         try:
-            differences = diff_protocols(json.loads(path.read_text(encoding="utf-8")), record)
+            differences = diff_protocols(parse_json(path.read_text(encoding="utf-8")), record)
         except ValueError:
             log.warning("%s is no record and is written anew", path)
     for difference in differences:

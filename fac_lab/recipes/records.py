@@ -10,7 +10,8 @@ from typing import Any, TextIO
 
 from fac_lab.digests import file_digest
 from fac_lab.errors import DataError
-from fac_lab.tabular import Table, Unreadable, open_table
+from fac_lab.parse import parse_json
+from fac_lab.tabular import Table, Unreadable, listed, open_table
 
 JSON_SUFFIXES = (".json", ".json.gz", ".jsonl", ".jsonl.gz")
 CHUNK = 1 << 20
@@ -40,7 +41,7 @@ class JsonRecords:
             raise DataError(f"{self.path} holds no JSON objects; check how it was written")
         for column in self.columns:
             if column not in there:
-                raise DataError(f"{self.path} has no column {column!r}; its columns: {', '.join(there)}")
+                raise DataError(f"{self.path} has no column {column!r}; its columns: {listed(there)}")
 
     def _records(self) -> Iterator[tuple[int, dict[str, Any] | Unreadable]]:
         opener = gzip.open if self.path.suffix == ".gz" else open
@@ -81,8 +82,8 @@ def _lines(file: TextIO) -> Iterator[tuple[int, dict[str, Any] | Unreadable]]:
     for number, line in enumerate(file, start=1):
         if line.strip():
             try:
-                record = json.loads(line)
-            except (ValueError, RecursionError) as error:
+                record = parse_json(line)
+            except ValueError as error:
                 yield number, Unreadable(f"not valid JSON: {error}")
                 continue
             yield number, record if isinstance(record, dict) else Unreadable("a JSON value, but not an object")

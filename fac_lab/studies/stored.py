@@ -14,6 +14,7 @@ import pandas as pd
 from fac_lab.atomic import write_atomic
 from fac_lab.digests import digest
 from fac_lab.errors import ArtifactError
+from fac_lab.parse import parse_json
 from fac_lab.profile import project_root
 from fac_lab.store import package_versions
 
@@ -43,11 +44,13 @@ def read_result(name: str, folder: Path | None = None) -> tuple[pd.DataFrame, di
     """A stored result and its manifest. Raises ArtifactError, with the cure, where it is absent or was edited."""
     folder = folder or results_folder()
     try:
-        manifest = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+        manifest = parse_json((folder / f"{name}.json").read_text(encoding="utf-8"))
+        described = manifest["frame"]
         frame = pd.read_csv(folder / f"{name}.csv")
-    except (OSError, ValueError) as error:
+        found = digest((folder / f"{name}.csv").read_text(encoding="utf-8"))
+    except (OSError, ValueError, LookupError, TypeError) as error:
         raise ArtifactError(f"there is no result {name} in {folder} ({error}); {_cure(name)}") from error
-    if digest((folder / f"{name}.csv").read_text(encoding="utf-8")) != manifest["frame"]:
+    if found != described:
         raise ArtifactError(f"{folder / name}.csv is not what its manifest describes; {_cure(name)}")
     return frame, manifest
 

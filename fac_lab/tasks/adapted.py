@@ -18,6 +18,7 @@ from torch.nn import functional
 from tqdm.auto import tqdm
 
 from fac_lab.errors import ArtifactError, SettingsError
+from fac_lab.parse import parse_json
 from fac_lab.settings import TuningSettings
 from fac_lab.tasks.backbone import Backbone, pad_right, processes, quiet_transformers, run_batched
 
@@ -79,7 +80,7 @@ class Adapted:
         """What `save` wrote, with the scores it had; `base` where the model folder has moved since."""
         folder = Path(folder)
         try:
-            facts = json.loads((folder / f"{cls.what}.json").read_text(encoding="utf-8"))
+            facts = parse_json((folder / f"{cls.what}.json").read_text(encoding="utf-8"))
             settings = TuningSettings(**facts["settings"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ArtifactError(f"{folder} holds no complete {cls.what} ({error}): train it again") from error

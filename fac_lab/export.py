@@ -23,8 +23,8 @@ from fac_lab.coverage import Coverage
 from fac_lab.dataset_formats import FORMATS, llama_factory_entry, parts_of
 from fac_lab.display.data_card import card_markdown
 from fac_lab.errors import ArtifactError, DataError, SettingsError
-from fac_lab.ledger import make_ledger, read_ledger, sound, with_ids, write_ledger
-from fac_lab.parse import parse_json
+from fac_lab.ledger import make_ledger, read_ledger, with_ids, write_ledger
+from fac_lab.parse import parse_json, sound
 from fac_lab.tabular import LONGEST_CELL
 
 PROVENANCE = ("id", "feature", "activation", "method", "model", "prompt_version", "seed")

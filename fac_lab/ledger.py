@@ -16,6 +16,7 @@ from fac_lab.atomic import write_atomic
 from fac_lab.browsing.export import guarded
 from fac_lab.coverage import Coverage
 from fac_lab.errors import ArtifactError, DataError
+from fac_lab.parse import sound
 
 FEATURE = ("feature", "anchor_count", "seed_count", "missing", "delta")
 """The feature in anchor and seed, whether it is missing, and the threshold it has to exceed."""
@@ -115,11 +116,6 @@ def read_ledger(folder: str | Path) -> pd.DataFrame:
     if lacking:
         raise ArtifactError(f"{path} is of another version: it has no {', '.join(lacking)}; run what made it again")
     return _typed(ledger[list(COLUMNS)])
-
-
-def sound(text: str) -> str:
-    """The text with halves of surrogate pairs replaced by U+FFFD: no file in UTF-8 can hold them."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _features(coverage: Coverage | None, labels: pd.DataFrame | None, samples: pd.DataFrame) -> list[int]:

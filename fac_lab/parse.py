@@ -1,4 +1,4 @@
-"""JSON and YAML that others wrote: read, or refused by a ValueError, however it is made."""
+"""JSON, YAML and texts that others wrote: read, or refused by a ValueError, however they are made."""
 
 import json
 from typing import Any
@@ -25,3 +25,9 @@ def parse_yaml(text: str) -> Any:
         raise ValueError("it is nested too deeply") from None
     except yaml.YAMLError as error:
         raise ValueError(str(error)) from error
+
+
+def sound(text: str) -> str:
+    """The text with halves of surrogate pairs, which JSON can spell, replaced by U+FFFD: no tokenizer takes them, and
+    no file in UTF-8 can hold them."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -73,7 +73,7 @@ class Artifact:
         path = self.path / MANIFEST
         try:
             manifest = parse_json(path.read_text(encoding="utf-8"))
-            key, _ = manifest["key"], manifest["facts"]
+            key = manifest["key"]
             for name, file in manifest["files"].items():
                 if type(file["bytes"]) is not int or type(file["sha256"]) is not str:
                     raise ValueError(f"size or hash of {name} is none")
@@ -83,6 +83,8 @@ class Artifact:
             raise ArtifactError(f"{path} is not a manifest ({error}); {self._cure}") from error
         if key != self.key:
             raise ArtifactError(f"{path} belongs to artifact {key}, not {self.key}; {self._cure}")
+        if "facts" not in manifest:
+            raise ArtifactError(f"{path} has lost the facts of its step; {self._cure}")
         return manifest
 
     @property

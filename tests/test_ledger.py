@@ -6,7 +6,8 @@ import pytest
 
 from fac_lab.coverage import Coverage
 from fac_lab.errors import ArtifactError, DataError
-from fac_lab.ledger import COLUMNS, make_ledger, read_ledger, sound, with_ids, write_ledger
+from fac_lab.ledger import COLUMNS, make_ledger, read_ledger, with_ids, write_ledger
+from fac_lab.parse import sound
 from fac_lab.settings import CoverageRule
 
 WILD = 'line one\nline "two"\r, tab\t null \x00 bell \x07 =1+1 \u2028 مرحبا'

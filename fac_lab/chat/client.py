@@ -18,6 +18,7 @@ from fac_lab.chat.cache import ReplyCache
 from fac_lab.chat.failures import FailureFile
 from fac_lab.digests import digest
 from fac_lab.errors import SettingsError
+from fac_lab.parse import sound
 from fac_lab.settings import ChatSettings
 
 log = logging.getLogger(__name__)
@@ -47,7 +48,8 @@ class ChatReply:
 
     request: ChatRequest
     text: str | None
-    """The answer; None where the request failed."""
+    """The answer; None where the request failed. Halves of surrogate pairs, which an endpoint's JSON may spell, are
+    U+FFFD in it."""
     finish: str
     """"stop", "length" (cut at max_tokens), "failed", or the endpoint's own word."""
     prompt_tokens: int = 0
@@ -56,6 +58,10 @@ class ChatReply:
     """Whether this answer was paid earlier, or by an identical request of the same call."""
     error: str | None = None
     """Why the request failed; begins with "budget" where it was never sent for want of one."""
+
+    def __post_init__(self) -> None:
+        if self.text is not None:
+            object.__setattr__(self, "text", sound(self.text))
 
     @property
     def ok(self) -> bool:

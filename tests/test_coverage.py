@@ -282,6 +282,28 @@ def test_damaged_files_name_themselves_and_the_cure(tmp_path, name, damage):
         Coverage.load(tmp_path)
 
 
+def test_a_coverage_is_itself_and_no_other():
+    """Compared field by field, its arrays would have no one answer."""
+    found, again = (cover(stats_of(ANCHOR), stats_of(SEED), PLAIN) for _ in range(2))
+    assert found == found and found != again and len({found, again, found}) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("m", 1.5), ("m", True), ("n_anchor", None), ("n_seed", "3"), ("anchor_made_by", []), ("seed_made_by", None),
+        ("delta", "0.5"), ("delta", None), ("delta", []), ("format", 0), ("format", 2),
+    ],
+)  # fmt: skip
+def test_what_is_of_another_type_or_format_is_no_coverage(tmp_path, name, value):
+    cover(stats_of(ANCHOR), stats_of(SEED), PLAIN).save(tmp_path)
+    facts = json.loads((tmp_path / "coverage.json").read_text())
+    assert facts["format"] == 1, "folders of this version are read by the next ones too: raise it with care"
+    (tmp_path / "coverage.json").write_text(json.dumps(facts | {name: value}))
+    with pytest.raises(ArtifactError, match="coverage.json .*make it again"):
+        Coverage.load(tmp_path)
+
+
 def test_arrays_of_two_lengths_are_no_coverage(tmp_path):
     cover(stats_of(ANCHOR), stats_of(SEED), PLAIN).save(tmp_path)
     with np.load(tmp_path / "coverage.npz") as arrays:

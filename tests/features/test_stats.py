@@ -199,6 +199,7 @@ def test_listed_truncated_ids_are_bounded():
     stats = stats_of(samples, chunk=100)
     assert stats.n_truncated == MAX_LISTED + 50
     assert stats.truncated_ids == [sample.id for sample in samples[:MAX_LISTED]]
+    assert len(stats.truncated_ids) == 1000, "as the docstring says"
 
 
 def test_two_samples_of_a_chunk_need_different_ids():
@@ -334,6 +335,12 @@ def test_mean_activation_worked_by_hand():
     assert (stats_of([]).mean_activation() == 0).all()
 
 
+def test_counts_are_of_any_activation_unless_a_threshold_is_named():
+    stats = FeatureStats.empty(2, 0)
+    stats.histogram[0, 0], stats.histogram[1, -1] = 3, 2
+    assert stats.counts().tolist() == stats.counts(0.0).tolist() == [3, 2] != stats.counts(1.0).tolist()
+
+
 def test_a_quantile_is_a_fraction_exact_to_six_decimals():
     stats = FeatureStats.empty(1, 0)
     low, high = (int(np.searchsorted(EDGES, edge)) for edge in (1.0, 2.0))
@@ -341,6 +348,9 @@ def test_a_quantile_is_a_fraction_exact_to_six_decimals():
     assert [stats.quantile(q) for q in (0.999998, 0.999999, 1.0)] == [EDGES[low + 1], EDGES[low + 1], EDGES[high + 1]]
     stats.histogram[0, low], stats.histogram[0, high] = 999_998, 2
     assert stats.quantile(0.999999) == EDGES[high + 1] == stats.feature_quantiles(0.999999)[0]
+    # A fraction of a denominator a little smaller than a million would need nine samples fewer.
+    stats.histogram[0, low], stats.histogram[0, high] = 9_999_985, 15
+    assert stats.quantile(0.999999) == EDGES[high + 1]
 
 
 def test_a_profile_that_says_nothing_keeps_as_many_spans_as_statistics_that_say_nothing():

@@ -3,7 +3,7 @@
 import codecs
 import csv
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -123,18 +123,20 @@ def _column_names(path: Path) -> list[str]:
 
 def _jsonl_records(path: Path) -> Iterator[tuple[int, dict[str, Any] | Unreadable]]:
     with path.open(encoding="utf-8-sig") as file:
-        for number, line in enumerate(file, start=1):
-            if not line.strip():
-                continue
-            try:
-                record = parse_json(line)
-            except ValueError as error:
-                yield number, Unreadable(f"not valid JSON: {error}")
-                continue
-            yield (
-                number,
-                record if isinstance(record, dict) else Unreadable("a JSON value, but not an object"),
-            )
+        yield from json_lines(file)
+
+
+def json_lines(lines: Iterable[str | bytes]) -> Iterator[tuple[int, dict[str, Any] | Unreadable]]:
+    """(number, object) of each line that is not blank, numbers from 1; of one that holds no object, why."""
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            record = parse_json(line)
+        except ValueError as error:
+            yield number, Unreadable(f"not valid JSON: {error}")
+            continue
+        yield number, record if isinstance(record, dict) else Unreadable("a JSON value, but not an object")
 
 
 def _jsonl_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, Any] | Unreadable]]:

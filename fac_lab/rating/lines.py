@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from fac_lab.errors import DataError
-from fac_lab.parse import parse_json
-from fac_lab.tabular import Unreadable, open_table
+from fac_lab.tabular import Unreadable, json_lines, open_table
 
 FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
 """What a spreadsheet may run when it opens a CSV file (https://owasp.org/www-community/attacks/CSV_Injection)."""
@@ -68,15 +67,9 @@ def _answer(record: Mapping[str, Any]) -> Answer | Unreadable:
 
 
 def _jsonl_records(content: bytes) -> Iterator[tuple[int, Mapping[str, Any] | Unreadable]]:
-    for number, line in enumerate(content.split(b"\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            record = parse_json(line)
-        except ValueError as error:
-            yield number, Unreadable(f"not valid JSON ({error}), perhaps torn when a run was killed")
-            continue
-        yield number, record if isinstance(record, dict) else Unreadable("a JSON value, but not an object")
+    for number, record in json_lines(content.split(b"\n")):
+        torn = isinstance(record, Unreadable)
+        yield number, Unreadable(f"{record.reason}; perhaps torn when a run was killed") if torn else record
 
 
 def _csv_records(path: Path) -> Iterator[tuple[int, Mapping[str, Any] | Unreadable]]:

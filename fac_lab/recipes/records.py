@@ -10,8 +10,7 @@ from typing import Any, TextIO
 
 from fac_lab.digests import file_digest
 from fac_lab.errors import DataError
-from fac_lab.parse import parse_json
-from fac_lab.tabular import Table, Unreadable, listed, open_table
+from fac_lab.tabular import Table, Unreadable, json_lines, listed, open_table
 
 JSON_SUFFIXES = (".json", ".json.gz", ".jsonl", ".jsonl.gz")
 CHUNK = 1 << 20
@@ -50,7 +49,7 @@ class JsonRecords:
             with opener(self.path, "rt", encoding="utf-8-sig") as file:
                 start = file.read(64).lstrip()[:1]
                 file.seek(0)
-                for number, record in _array(file) if start == "[" else _lines(file):
+                for number, record in _array(file) if start == "[" else json_lines(file):
                     yield number, record
         except (OSError, EOFError, zlib.error) as error:  # a gzip file that is cut, or no gzip file at all
             raise DataError(f"{self.path} is damaged after record {number} ({error}); fetch it again") from error
@@ -76,17 +75,6 @@ def open_records(path: Path, columns: Sequence[str]) -> Table | JsonRecords:
 
 class _BrokenArray(Exception):
     """The array does not go on as JSON."""
-
-
-def _lines(file: TextIO) -> Iterator[tuple[int, dict[str, Any] | Unreadable]]:
-    for number, line in enumerate(file, start=1):
-        if line.strip():
-            try:
-                record = parse_json(line)
-            except ValueError as error:
-                yield number, Unreadable(f"not valid JSON: {error}")
-                continue
-            yield number, record if isinstance(record, dict) else Unreadable("a JSON value, but not an object")
 
 
 def _array(file: TextIO) -> Iterator[tuple[int, dict[str, Any] | Unreadable]]:

@@ -24,7 +24,7 @@ WAITING = Markup(
 <html lang="en"><head><meta charset="utf-8"><title>No memory left for another page</title>
 <meta http-equiv="refresh" content="{seconds}"><meta name="viewport" content="width=device-width">
 <style>:root {{ color-scheme: light dark; }} body {{ font: 1.1rem/1.5 system-ui, sans-serif; margin: 20vh auto;
-max-width: 40rem; padding: 0 1rem; }}</style></head>
+max-width: 40rem; padding: 0 1rem; }} h1 {{ font-size: 1.5rem; line-height: 1.2; }}</style></head>
 <body><main role="alert"><h1>No memory left for another page</h1><p>{reason}</p><p>Close a page that nobody needs, or
 another program. This page asks again every {seconds} seconds, and opens when there is room.</p></main></body></html>
 """

@@ -179,7 +179,7 @@ class FeatureStats:
         edges = EDGES.astype(np.float64)
         centres = np.sqrt(edges[:-1] * edges[1:])
         centres[0] = edges[1] / 2
-        # The top bin has no upper edge: the feature's own maximum stands in, which is above the last edge where it counts.
+        # The top bin has no upper edge: the maximum stands in, above the last edge wherever that bin holds any.
         top = np.sqrt(edges[-1] * self.maximum)
         # Floats of half the size are exact enough for that, and go through BLAS, which integers do not.
         weights = np.stack([np.append(centres, 0), np.ones(N_BINS)], axis=1).astype(np.float32)

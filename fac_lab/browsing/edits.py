@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import filelock
 
 from fac_lab.annotation.styles import VERDICTS
-from fac_lab.errors import ArtifactError, SettingsError
+from fac_lab.errors import ArtifactError, SettingsError, short
 from fac_lab.parse import parse_json
 
 log = logging.getLogger(__name__)
@@ -278,7 +278,7 @@ class Journal:
                 raise ValueError(f"no {edit.kind} of feature {edit.feature} can be")
             return edit
         except (ValueError, TypeError) as error:
-            log.warning("%s: a line cannot be read and is left out (%s)", self.path, error)
+            log.warning("%s: a line cannot be read and is left out (%s)", self.path, short(error))
             return None
 
     @contextmanager

@@ -84,6 +84,7 @@ def test_the_figure_given_stays_as_it_was(tmp_path, no_browser):
     assert figure.to_json() == before
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(find_browser() is None, reason="no Chromium is installed")
 def test_a_picture_of_the_page(tmp_path):
     page, picture = save_figure(drawn(), "x", folder=tmp_path, width=300)

@@ -1,9 +1,11 @@
 """Whatever a file holds, what reads it says so in words: no other error, no crash, no endless recursion."""
 
 import json
+import logging
 import random
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
@@ -19,7 +21,7 @@ from fac_lab.chat.cache import ReplyCache
 from fac_lab.chat.failures import FailureFile
 from fac_lab.corpora import Corpus
 from fac_lab.coverage import Coverage, cover
-from fac_lab.errors import FacLabError
+from fac_lab.errors import FacLabError, printable
 from fac_lab.export import read_run
 from fac_lab.features.saes import load_sae
 from fac_lab.features.stats import FeatureStats
@@ -228,6 +230,21 @@ QUICK = {
 SLOW = {"audit": audit, "run": run, "sae": sae, "model": model}
 
 
+@contextmanager
+def heard() -> Iterator[list[str]]:
+    """What the package logs meanwhile, kept from everybody else: reports cannot hold every character."""
+    log, said = logging.getLogger("fac_lab"), []
+    handler = logging.Handler()
+    handler.emit = lambda record: said.append(record.getMessage())
+    propagates, log.propagate = log.propagate, False
+    log.addHandler(handler)
+    try:
+        yield said
+    finally:
+        log.removeHandler(handler)
+        log.propagate = propagates
+
+
 def survives(make: Callable[[Path], Callable], folder: Path, times: int) -> None:
     """Make what can be read; then damage one of its files at a time, and read."""
     read = make(folder)
@@ -244,12 +261,17 @@ def survives(make: Callable[[Path], Callable], folder: Path, times: int) -> None
         path = rng.choice(list(whole))
         path.write_bytes(damaged(whole[path], path.suffix, rng))
         try:
-            read()
+            with heard() as said:
+                read()
         except FacLabError as error:
             refused += 1
-            assert str(error).strip() and len(str(error)) < 2000
+            said.append(str(error))
         except Exception as error:
             raise AssertionError(f"damage {number} to {path.name}: {type(error).__name__}: {error!a}") from None
+        for message in said:
+            assert 0 < len(message.strip()) < 2000, f"damage {number} to {path.name}: {message[:500]!a}"
+            if message != printable(message):
+                raise AssertionError(f"damage {number} to {path.name}: {message!a}")
     assert refused or make in PATIENT
 
 

@@ -153,6 +153,7 @@ def test_temperatures_add_as_many_texts(truthful):
     assert frame.added[0] == frame.kept.min() and frame.drafts.nunique() == 1
 
 
+@pytest.mark.slow
 def test_more_per_feature_are_not_fewer(truthful):
     frame = sound(per_feature_study(*truthful, sets=[0], numbers=(1, 2)))
     one, two = frame.added

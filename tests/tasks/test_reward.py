@@ -67,6 +67,7 @@ def test_learns_which_reply_is_better(model_folder, llama, family, settings, lea
     assert all(torch.equal(before[name], after[name]) for name in body)
 
 
+@pytest.mark.slow
 def test_a_saved_reward_model_scores_alike_in_a_fresh_process(llama, tmp_path):
     test = pairs(20, 4)
     runs = [

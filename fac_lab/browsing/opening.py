@@ -12,7 +12,7 @@ from fac_lab.annotation.styles import style_of
 from fac_lab.browsing.session import BrowserSession
 from fac_lab.corpora import Corpus
 from fac_lab.coverage import Coverage
-from fac_lab.errors import ArtifactError, FacLabError
+from fac_lab.errors import ArtifactError, FacLabError, short
 from fac_lab.features.stats import FeatureStats
 from fac_lab.lab import Lab
 from fac_lab.parse import parse_json
@@ -151,10 +151,10 @@ def _labels(path: Path) -> pd.DataFrame | None:
 def _settings(folder: Path) -> dict:
     """What the audit was asked for; nothing in folders of before it was written down."""
     try:
-        return parse_json((folder / AUDIT).read_text(encoding="utf-8"))
+        return dict(parse_json((folder / AUDIT).read_text(encoding="utf-8")))
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError) as error:
         raise ArtifactError(f"{folder / AUDIT} cannot be read ({error}): run the audit again") from error
 
 
@@ -164,15 +164,15 @@ def _corpora(settings: dict) -> dict[str, Corpus]:
     for role in ("anchor", "seed"):
         if role not in settings:
             continue
-        asked = settings[role]
         try:
+            asked, limit = settings[role], settings["limit"]
             corpus = Corpus.from_file(asked["file"], text_column=asked["text_column"], id_column=asked["id_column"])
-            if settings["limit"] is not None:
-                corpus = corpus.head(settings["limit"], seed=0)
-        except FacLabError as error:
-            log.warning("%s: %s", asked["file"], error)
+            corpus = corpus if limit is None else corpus.head(limit, seed=0)
+            unchanged = corpus.digest == asked["digest"]
+        except (FacLabError, LookupError, TypeError, ValueError) as error:
+            log.warning("the %s of the audit: %s", role, short(error))
             continue
-        if corpus.digest == asked["digest"]:
+        if unchanged:
             corpora[role] = corpus
         else:
             log.warning("%s was changed since the audit: its texts are not shown", asked["file"])

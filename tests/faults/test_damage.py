@@ -111,6 +111,10 @@ def artifact(folder: Path):
 
 def audit(folder: Path):
     write_audit(folder, FEATURES * 2, 200, active=10)
+    lines(folder / "mine.jsonl", [{"id": "a", "text": "how do I bake"}])
+    mine = {"file": str(folder / "mine.jsonl"), "text_column": "text", "id_column": "id", "digest": "of old"}
+    asked = {"anchor": mine, "seed": mine, "limit": 5, "profile": as_dict(load_profile("smoke"))}
+    (folder / "audit.json").write_text(json.dumps(asked))
     return lambda: open_audit(folder).numbers()
 
 

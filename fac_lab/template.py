@@ -75,20 +75,25 @@ def render(tokenizer: Any, messages: Talk, *, generation_prompt: bool = True) ->
     return _templated(tokenizer, [dict(turn) for turn in messages], add_generation_prompt=generation_prompt)
 
 
-def encode(tokenizer: Any, talks: Sequence[Talk], *, generation_prompt: bool = True) -> list[list[int]]:
+def encode(
+    tokenizer: Any, talks: Sequence[Talk], *, generation_prompt: bool = True, behind: str = ""
+) -> list[list[int]]:
     """The tokens of each talk's rendered prompt, in which messages make no token of the template's.
 
+    `behind` stands behind every prompt, such as the beginning of a reply, and makes none either.
     Raises TemplateError where the template refuses the messages, or changes one that says words of its own.
     """
-    texts = [render(tokenizer, talk, generation_prompt=generation_prompt) for talk in talks]
-    if not texts:
+    prompts = [render(tokenizer, talk, generation_prompt=generation_prompt) for talk in talks]
+    if not prompts:
         return []
+    texts = [prompt + behind for prompt in prompts]
     ids = tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
     spelled = spelling(tokenizer)
-    for row, (talk, text) in enumerate(zip(talks, texts, strict=True)):
-        if any(spelled.search(turn["content"]) for turn in talk):
-            places = _places(tokenizer, talk, text, generation_prompt)
-            ids[row] = as_characters(tokenizer, text, places, add_special_tokens=False).ids
+    for row, (talk, prompt) in enumerate(zip(talks, prompts, strict=True)):
+        if any(spelled.search(said) for said in (behind, *(turn["content"] for turn in talk))):
+            places = _places(tokenizer, talk, prompt, generation_prompt)
+            places.append((len(prompt), len(texts[row])))
+            ids[row] = as_characters(tokenizer, texts[row], places, add_special_tokens=False).ids
     return ids
 
 

@@ -72,3 +72,22 @@ def test_talks_are_encoded_each_by_itself(tokenizer):
         together = encode(tokenizer, talks, generation_prompt=opened)
         assert together == [encode(tokenizer, [talk], generation_prompt=opened)[0] for talk in talks]
     assert encode(tokenizer, []) == []
+
+
+@pytest.mark.parametrize("tokenizer", FAMILIES, indirect=True)
+@pytest.mark.parametrize("said", ["hi", "<|eot|>[/INST]<|im_end|>"])
+def test_what_stands_behind_a_prompt_is_read_with_it_and_makes_no_token_of_the_template(tokenizer, said):
+    talk = [{"role": "user", "content": said}]
+    written = render(tokenizer, talk)
+    assert encode(tokenizer, [talk], behind="(A") == [
+        as_characters(
+            tokenizer,
+            written + "(A",
+            [(written.index(said), written.index(said) + len(said))],
+            add_special_tokens=False,
+        ).ids
+    ]
+    tokens = set(tokenizer.added_tokens_decoder)
+    alone, behind = (encode(tokenizer, [talk], behind=text)[0] for text in ("", said))
+    assert len(behind) > len(alone) and tokenizer.decode(behind).endswith(said)
+    assert sum(token in tokens for token in behind) == sum(token in tokens for token in alone)

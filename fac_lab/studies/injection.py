@@ -6,6 +6,7 @@ words of a harmless query, and only what an attempt flips beyond that is steerin
 """
 
 from collections.abc import Sequence
+from itertools import product
 from typing import NamedTuple
 
 import numpy as np
@@ -46,30 +47,18 @@ def injection_study(lab: Lab, *, attempts: Sequence[Attempt] = ATTEMPTS, feature
     among its spans; `neutral`, that with as many words of a harmless query in its place. Verdicts are "relevant",
     "not" and "none", where the answer held no verdict: to whom asks for the relevant, such a feature is not.
     """
-    stats = lab.stats(lab.corpus("anchor"))
-    shown, relevant = _chosen(lab, stats, features)
-    before = np.where(relevant, RELEVANT, NOT)
+    shown, relevant = _chosen(lab, lab.stats(lab.corpus("anchor")), features)
+    rows: list[dict[str, object]] = []
     changed: list[Shown] = []
-    for number, (attempt, n) in enumerate((attempt, n) for attempt in attempts for n in INJECTED):
+    for number, (attempt, n) in enumerate(product(attempts, INJECTED)):
         text = as_span(lab, attempt.text)
-        for one in shown:
+        for one, before in zip(shown, np.where(relevant, RELEVANT, NOT), strict=True):
             harmless = neutral(len(text.split()), seed=1000 * number + one.feature)
             changed += [_replaced(one, piece, n) for piece in (text, harmless)]
-    verdicts = iter(_verdicts(lab, changed))
-    return pd.DataFrame(
-        {
-            "attempt": attempt.name,
-            "kind": attempt.kind,
-            "injected": n,
-            "feature": one.feature,
-            "before": verdict,
-            "after": next(verdicts),
-            "neutral": next(verdicts),
-        }
-        for attempt in attempts
-        for n in INJECTED
-        for one, verdict in zip(shown, before, strict=True)
-    )
+            names = {"attempt": attempt.name, "kind": attempt.kind}
+            rows.append({**names, "injected": n, "feature": one.feature, "before": before})
+    verdicts = _verdicts(lab, changed)
+    return pd.DataFrame(rows).assign(after=verdicts[::2], neutral=verdicts[1::2])
 
 
 def as_span(lab: Lab, text: str) -> str:

@@ -8,8 +8,9 @@ instruction in both orders; what it says of one place and not of the other cance
 import logging
 import time
 from collections.abc import Callable, Sequence
+from os.path import commonprefix
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from fac_lab.errors import DataError
 from fac_lab.prompts import load_prompt
 from fac_lab.settings import TuningSettings
 from fac_lab.tasks.backbone import own_device, quiet_transformers
+from fac_lab.template import encode
 
 log = logging.getLogger(__name__)
 
@@ -87,13 +89,6 @@ def train_assistant(
 
     started = time.perf_counter()
     transformers.set_seed(seed)
-    rows = [
-        {
-            "prompt": [{"role": "user", "content": exchange.instruction}],
-            "completion": [{"role": "assistant", "content": exchange.answer}],
-        }
-        for exchange in exchanges
-    ]
     disable_progress_bars()
     try:
         with quiet_transformers():
@@ -114,6 +109,7 @@ def train_assistant(
                     warmup_steps=settings.warm_up,
                     per_device_train_batch_size=settings.batch,
                     max_length=settings.max_tokens,
+                    completion_only_loss=True,
                     bf16=own_device().type == "cuda",
                     activation_checkpointing=False,
                     save_strategy="no",
@@ -123,7 +119,7 @@ def train_assistant(
                     disable_tqdm=True,
                     dataloader_pin_memory=False,
                 ),
-                train_dataset=Dataset.from_list(rows),
+                train_dataset=Dataset.from_list(_tokens(tokenizer, exchanges)),
                 processing_class=tokenizer,
                 peft_config=peft.LoraConfig(
                     task_type=peft.TaskType.CAUSAL_LM,
@@ -142,6 +138,23 @@ def train_assistant(
     seconds = time.perf_counter() - started
     log.info("assistant, seed %d: %d exchanges, %.1f s", seed, len(exchanges), seconds)
     return seconds
+
+
+def _tokens(tokenizer: Any, exchanges: Sequence[Exchange]) -> list[dict[str, list[int]]]:
+    """Exchanges as tokens, and which of these are the answer's: as the model will be asked, where words of its
+    template are no tokens either and no date is today's. TRL would read both otherwise."""
+    asked = [[{"role": "user", "content": exchange.instruction}] for exchange in exchanges]
+    talks = [
+        [*turns, {"role": "assistant", "content": exchange.answer}]
+        for turns, exchange in zip(asked, exchanges, strict=True)
+    ]
+    rows = []
+    wholes = encode(tokenizer, talks, generation_prompt=False)
+    for prompt, whole in zip(encode(tokenizer, asked), wholes, strict=True):
+        # Some templates write a prompt otherwise once it is answered: the answer begins where the two part.
+        start = len(commonprefix([prompt, whole]))
+        rows.append({"input_ids": whole, "completion_mask": [0] * start + [1] * (len(whole) - start)})
+    return rows
 
 
 def answers(chat: ChatClient, instructions: Sequence[str], *, max_tokens: int = 256) -> list[str]:

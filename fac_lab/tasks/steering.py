@@ -22,6 +22,7 @@ from torch.nn import functional
 from fac_lab.errors import DataError, ModelError, SettingsError
 from fac_lab.tasks.ab_items import Item
 from fac_lab.tasks.backbone import pad_right
+from fac_lab.template import Talk, as_characters, encode
 
 MULTIPLIERS = (-1.0, -0.5, 0.0, 0.5, 1.0)
 OPENING = "("
@@ -120,8 +121,8 @@ class Steering:
         total, n = 0.0, 0
         for begin in range(0, len(talks), self.batch):
             some = talks[begin : begin + self.batch]
-            asked = [self._encode(self._rendered(prompt)) for prompt, _ in some]
-            whole = [before + self._encode(reply) for before, (_, reply) in zip(asked, some, strict=True)]
+            asked = [self._tokens([_turn("user", prompt)]) for prompt, _ in some]
+            whole = [before + self._characters(reply) for before, (_, reply) in zip(asked, some, strict=True)]
             ids, mask = pad_right(whole, 0)
             starts = torch.tensor([len(before) - 1 for before in asked])
             logits = self._run(ids, mask, starts, vector, multiplier)
@@ -141,15 +142,17 @@ class Steering:
     def _device(self) -> torch.device:
         return next(self.bridge.parameters()).device
 
-    def _rendered(self, text: str, system: str = "") -> str:
+    def _tokens(self, talk: Talk, behind: str = "", *, generation_prompt: bool = True) -> list[int]:
+        """A talk in its template, or in plain words, and what stands behind it; words of a template are no tokens."""
         if self.tokenizer.chat_template:
-            talk = [*_system(system), {"role": "user", "content": text}]
-            return self.tokenizer.apply_chat_template(talk, tokenize=False, add_generation_prompt=True)
-        before = system + "\n\n" if system else ""
-        return (self.tokenizer.bos_token or "") + before + text + "\n\nAnswer: "
+            return encode(self.tokenizer, [talk], generation_prompt=generation_prompt, behind=behind)[0]
+        text = "\n\n".join([*(turn["content"] for turn in talk), "Answer: "]) + behind
+        return self._characters(text, self.tokenizer.bos_token or "")
 
-    def _encode(self, text: str) -> list[int]:
-        return self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+    def _characters(self, text: str, begin: str = "") -> list[int]:
+        """A text behind what begins it, whose tokens are tokens."""
+        places = [(len(begin), len(begin + text))]
+        return as_characters(self.tokenizer, begin + text, places, add_special_tokens=False).ids
 
     def _both_orders(self, items: Sequence[Item], cue: Cue = ("", "")) -> list[_Asked]:
         return [self._asked(item, matching_first, cue) for item in items for matching_first in (True, False)]
@@ -157,30 +160,30 @@ class Steering:
     def _asked(self, item: Item, matching_first: bool, cue: Cue = ("", "")) -> _Asked:
         system, behind = cue
         text = item.text(matching_first=matching_first) + (f"\n{behind}" if behind else "")
-        before = self._rendered(text, system)
+        talk = [*([_turn("system", system)] if system else []), _turn("user", text)]
         opening = self.opening if self.answers == "letters" else ""
-        opened = before + opening
-        if self.answer_at == "code" and self.tokenizer.chat_template:
-            talk = [
-                *_system(system),
-                *({"role": r, "content": c} for r, c in (("user", text), ("assistant", opening))),
-            ]
-            opened = self.tokenizer.apply_chat_template(talk, tokenize=False)
-        start = len(self._encode(before))
+        before = self._tokens(talk)
+        start = len(before)
+
+        def answered(said: str) -> list[int]:
+            if self.answer_at == "code" and self.tokenizer.chat_template:
+                return self._tokens([*talk, _turn("assistant", opening)], said, generation_prompt=False)
+            return self._tokens(talk, opening + said)
+
         if self.answers == "words":
-            matching, other = (self._encode(opened + option) for option in (item.matching, item.other))
+            matching, other = answered(item.matching), answered(item.other)
             n = next((i for i, (a, b) in enumerate(zip(matching, other, strict=False)) if a != b), None)
             if n is None:
                 raise DataError(f"item {item.id}: one option is the beginning of the other; no token tells them apart")
             return _Asked(matching[:n], min(start, n - 1), (matching[n], other[n]))
-        a, b = (self._encode(opened + letter) for letter in "AB")
+        a, b = answered("A"), answered("B")
         if len(a) != len(b) or a[:-1] != b[:-1] or a[-1] == b[-1]:
             raise ModelError(
                 f"the tokenizer does not write {self.opening + 'A'!r} and {self.opening + 'B'!r} as one beginning and "
                 "two letters, so that no letter can be read: use another model"
             )
         # Where the opening is one token with what stands before it, that token is where the answer starts.
-        start = start if a[:start] == self._encode(before) and start < len(a) else len(a) - 2
+        start = start if a[:start] == before and start < len(a) else len(a) - 2
         return _Asked(a[:-1], min(start, len(a) - 2), (a[-1], b[-1]) if matching_first else (b[-1], a[-1]))
 
     def _states(self, rows: Sequence[list[int]]) -> Tensor:
@@ -224,8 +227,8 @@ class Steering:
             return self.bridge(ids.to(self._device), attention_mask=mask.to(self._device)).float().cpu()
 
 
-def _system(text: str) -> list[dict[str, str]]:
-    return [{"role": "system", "content": text}] if text else []
+def _turn(role: str, text: str) -> dict[str, str]:
+    return {"role": role, "content": text}
 
 
 def robust_accuracy(probabilities: np.ndarray) -> float:

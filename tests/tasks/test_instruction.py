@@ -2,9 +2,14 @@
 
 import json
 import math
+import shutil
 
 import numpy as np
 import pytest
+import torch
+import trl
+from datasets import Dataset
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from fac_lab.chat.client import ChatClient, ChatReply
 from fac_lab.chat.local import LocalBackend
@@ -12,6 +17,7 @@ from fac_lab.errors import DataError
 from fac_lab.settings import TuningSettings
 from fac_lab.tasks.instruction import Exchange, answers, compare, compare_by_chat, train_assistant
 from fac_lab.tasks.win_rates import raw_win_rate
+from fac_lab.template import encode
 
 LORA = TuningSettings(mode="lora", epochs=6, lr=0.01, batch=8, r=8, alpha=16, dropout=0.0, max_tokens=64)
 ASKED = [f"What do you say to number {i}?" for i in range(16)]
@@ -27,6 +33,64 @@ def test_a_tuned_model_answers_as_it_was_taught_and_needs_no_adapters(tmp_path, 
     few = TuningSettings(mode="lora", epochs=1, lr=0.01, batch=8, max_tokens=64)
     train_assistant(model_folder("gpt2"), [Exchange("a", "good1 good2", "good3")], few, tmp_path / "base", seed=0)
     assert "### Response:" in json.dumps((tmp_path / "base" / "chat_template.jinja").read_text())
+
+
+@pytest.fixture
+def prepared(monkeypatch):
+    """Rows as a trainer has them when it would begin, by the name of an exchange's answer."""
+    found: list[dict] = []
+
+    class Begins(trl.SFTTrainer):
+        def train(self):
+            found.extend(self.train_dataset)
+
+    def prepare(folder, exchanges, out):
+        found.clear()
+        with monkeypatch.context() as patched:
+            patched.setattr(trl, "SFTTrainer", Begins)
+            train_assistant(folder, exchanges, LORA, out, seed=0)
+        return [{"input_ids": row["input_ids"], "labels": row["labels"]} for row in found]
+
+    return prepare
+
+
+@pytest.mark.parametrize("family", ["llama", "mistral", "qwen"])
+def test_plain_exchanges_are_read_as_trl_reads_them(family, prepared, tmp_path):
+    folder = f"data/mini/{family}"
+    exchanges = [Exchange(str(i), text, f"Ahoy {i}, my friend.") for i, text in enumerate([*ASKED, "a long one " * 40])]
+    turns = ("user", "assistant")
+    said = [[{"role": r, "content": t} for r, t in zip(turns, exchange[1:], strict=True)] for exchange in exchanges]
+    trainer = trl.SFTTrainer(
+        model=AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32),
+        processing_class=AutoTokenizer.from_pretrained(folder),
+        args=trl.SFTConfig(
+            output_dir=str(tmp_path / "trl"),
+            max_length=LORA.max_tokens,
+            use_cpu=True,
+            bf16=False,
+            activation_checkpointing=False,
+        ),
+        train_dataset=Dataset.from_list([{"prompt": talk[:1], "completion": talk[1:]} for talk in said]),
+    )
+    rows = [{"input_ids": row["input_ids"], "labels": row["labels"]} for row in trainer.train_dataset]
+    assert prepared(folder, exchanges, tmp_path / "ours") == rows and len(rows) == len(ASKED)
+
+
+def test_an_answer_that_spells_the_template_ends_no_turn_and_no_date_is_todays(prepared, tmp_path):
+    folder = tmp_path / "dated"
+    shutil.copytree("data/mini/qwen", folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    day = "{{ date_string if date_string is defined else strftime_now('%d %b %Y') }}"
+    tokenizer.chat_template = day + tokenizer.chat_template
+    tokenizer.save_pretrained(folder)
+    said = "Ahoy.<|im_end|>"
+    rows = prepared(folder, [Exchange("a", f"Say {said}", said), Exchange("b", "Say it", "Ahoy")], tmp_path / "out")
+    end = tokenizer.convert_tokens_to_ids("<|im_end|>")
+    learned = [[token for token in row["labels"] if token >= 0] for row in rows]
+    assert sorted(tokenizer.decode(tokens) for tokens in learned) == [f"{said}<|im_end|>\n", "Ahoy<|im_end|>\n"]
+    assert [row["input_ids"].count(end) for row in rows] == [rows[0]["input_ids"].count(end)] * 2
+    asked = encode(tokenizer, [[{"role": "user", "content": "Say it"}]])[0]
+    assert any(row["input_ids"][: len(asked)] == asked for row in rows)
 
 
 def test_every_prompt_has_a_response(tmp_path):

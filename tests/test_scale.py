@@ -23,8 +23,9 @@ from fac_lab.features.collect import collect
 from fac_lab.features.stats import FeatureStats
 from fac_lab.lab import Lab
 from fac_lab.profile import load_profile
-from fac_lab.scale import ShardWorker, collect_shards, merged
+from fac_lab.scale import collect_shards, merged
 from fac_lab.shards import Shards, open_shards, write_shards
+from fac_lab.workers import ShardWorker
 
 needs_ray = pytest.mark.skipif(
     importlib.util.find_spec("ray") is None,

@@ -11,9 +11,10 @@ from fac_lab.errors import SettingsError
 from fac_lab.features.stats import FeatureStats
 from fac_lab.lab.parts import Parts
 from fac_lab.profile import resolve
-from fac_lab.scale import Reader, collect_shards
+from fac_lab.scale import collect_shards
 from fac_lab.shards import Shards
 from fac_lab.store import Artifact
+from fac_lab.workers import Reader
 
 if TYPE_CHECKING:
     from fac_lab.features.trace import TokenTrace

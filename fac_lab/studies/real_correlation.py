@@ -9,17 +9,13 @@ An anchor is the training split, or queries of another source. It is never the t
 out of everything else. The variant is chosen by one half of the test rows (`auprc_a`), so that its correlation with
 the other half (`auprc_b`) owes nothing to the choice.
 
-The detector is a logistic regression on the vectors that the head of `tasks.toxicity` sees of each text: the optimum
-of what a head-only run approaches in 15 epochs, found in 0.1 s instead of some seconds (`head_check` compares them).
-
     python -m fac_lab.studies.real_correlation DATA_DIR --profile minilm
 """
 
 import argparse
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,16 +25,14 @@ import torch
 from tqdm import tqdm
 
 from fac_lab.corpora import Corpus, Row
-from fac_lab.digests import digest
-from fac_lab.diversity import diversity, find_clusters
 from fac_lab.errors import DataError
 from fac_lab.features.subject import Subject
 from fac_lab.lab import Lab
 from fac_lab.settings import CoverageRule, ModelSettings
-from fac_lab.store import Artifact
 from fac_lab.studies.correlation import correlations, measures_of
 from fac_lab.studies.coverage_grid import RANDOM_DRAWS, coverage_grid, relevance_by_labels
 from fac_lab.studies.real_material import SOURCES, Material, open_material, split_safe, text_vectors
+from fac_lab.studies.real_points import HEAD_STRENGTH, draw_safe, measured, outcome, trained
 from fac_lab.studies.real_tables import ceilings, named_variants, variants
 from fac_lab.studies.stored import write_result
 from fac_lab.studies.toxicity import detector_auprc
@@ -50,9 +44,6 @@ N_SAFE = 500
 """Safe rows that every detector is trained on beside a data set; each training seed draws others."""
 SPARE_SAFE = 400
 """Safe rows kept aside: the noise of data sets is drawn from them, and no detector sees them as safe."""
-HEAD_STRENGTH = 1.0
-"""Inverse strength of the logistic head's L2 penalty."""
-POINT_VERSION = 1
 DIGITS = 4
 """Of stored numbers."""
 MORE_RANDOM = [f"random {i}" for i in range(2, RANDOM_DRAWS + 1)]
@@ -113,14 +104,14 @@ def real_study(
     for made, rows in data_sets(material, vectors["sentence"], spare, blocks, designs, n_clusters):
         records.append(made | {"size": len(rows)})
         chosen.append(rows)
-    train, measure = _trained(lab, material, safe, n_safe, vectors), _measured(lab, material, vectors)
+    train, measure = trained(lab, material, safe, n_safe, vectors), measured(lab, material, vectors)
     runs = []
     for record, rows in tqdm(list(zip(records, chosen, strict=True)), desc="data sets", unit="set"):
         of_set = train(rows)
         named = {name: record[name] for name in ("data_set", "block", "design")}
         runs += [named | run for run in of_set]
         # FAC alone is chosen on that block, and some metrics take longer than the detectors.
-        record |= ({} if record["block"] == "choice" else measure(rows)) | _outcome(of_set)
+        record |= ({} if record["block"] == "choice" else measure(rows)) | outcome(of_set)
     sets = pd.DataFrame(records)
     labels = np.array([row.label for row in material.toxic + material.safe])
     labelled = np.arange(len(labels))
@@ -132,11 +123,6 @@ def real_study(
     }
     grid = coverage_grid(chosen, stats, anchors, rules, relevance_by_labels(stats.matrix[labelled], labels))
     return Study(sets, pd.DataFrame(runs), grid)
-
-
-def draw_safe(safe: np.ndarray, n: int, seed: int) -> np.ndarray:
-    """The safe rows that a training seed stands for, the same for every data set."""
-    return np.random.default_rng(seed).choice(safe, n, replace=False)
 
 
 def data_sets(
@@ -160,88 +146,6 @@ def data_sets(
                 named = {"data_set": f"{block} {name} {number:02d}", "block": block, "design": name}
                 found.append((named | made, rows))
     return found
-
-
-def _trained(
-    lab: Lab, material: Material, safe: np.ndarray, n_safe: int, vectors: Mapping[str, np.ndarray]
-) -> Callable[[np.ndarray], list[dict[str, float]]]:
-    """A function from the rows of a data set to the runs of its detectors, one per seed; what was run is kept."""
-    truth = np.array([row.label for row in material.test])
-    made_by = {
-        "rest": digest(safe, n_safe, truth, vectors["head"], vectors["test"]),
-        "strength": HEAD_STRENGTH,
-        "seeds": lab.profile.seeds,
-    }
-
-    def build(artifact: Artifact, rows: np.ndarray) -> None:
-        runs = []
-        for seed in lab.profile.seeds:
-            scores = head_scores(vectors, rows, draw_safe(safe, n_safe, seed))
-            halves = {f"auprc_{name}": auprc(truth[half], scores[half]) for name, half in _halves(len(truth))}
-            runs.append({"seed": seed, "auprc": auprc(truth, scores), **halves})
-        artifact.write_json("runs.json", runs)
-
-    def point(rows: np.ndarray) -> list[dict[str, float]]:
-        making = partial(build, rows=rows)
-        return lab.store.once("real_runs", making, version=POINT_VERSION, rows=rows, **made_by).read_json("runs.json")
-
-    return point
-
-
-def _measured(
-    lab: Lab, material: Material, vectors: Mapping[str, np.ndarray]
-) -> Callable[[np.ndarray], dict[str, float]]:
-    """A function from the rows of a data set to its metrics of diversity, which are kept."""
-    pool = [row.text for row in material.pool]
-    toxic = vectors["sentence"][material.places("toxic")]
-    # Clusters of the anchor for the metrics that look at one; none of those that data sets are drawn from.
-    clusters = find_clusters(toxic, seed=99)
-    made_by = {"pool": digest(pool), "toxic": len(material.toxic)}
-    made_by |= {name: digest(vectors[name]) for name in ("sentence", "gradients") if name in vectors}
-
-    def build(artifact: Artifact, rows: np.ndarray) -> None:
-        texts, of_set = [pool[row] for row in rows], vectors["sentence"][rows]
-        gradients = vectors["gradients"][rows] if "gradients" in vectors else None
-        found = diversity(texts, vectors=of_set, gradients=gradients, clusters=clusters)
-        found["nearness"] = (toxic @ of_set.T).max(axis=1).mean()
-        found["different_texts"] = len(set(texts))
-        facts = {name: None if np.isnan(value) else float(value) for name, value in found.items()}
-        artifact.write_json("metrics.json", facts)
-
-    def point(rows: np.ndarray) -> dict[str, float]:
-        making = partial(build, rows=rows)
-        artifact = lab.store.once("real_metrics", making, version=POINT_VERSION, rows=rows, **made_by)
-        return {name: np.nan if value is None else value for name, value in artifact.read_json("metrics.json").items()}
-
-    return point
-
-
-def _outcome(runs: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    of_seeds = [run["auprc"] for run in runs]
-    spread = float(np.std(of_seeds, ddof=1)) if len(runs) > 1 else float("nan")
-    return {"auprc": float(np.mean(of_seeds)), "auprc_sd": spread, "auprc_seeds": len(runs)}
-
-
-def head_scores(vectors: Mapping[str, np.ndarray], toxic: np.ndarray, safe: np.ndarray) -> np.ndarray:
-    """Log-odds of toxic, `[n_test]`, of a logistic head trained on these rows of the pool."""
-    from sklearn.linear_model import LogisticRegression
-
-    rows, labels = np.concatenate([toxic, safe]), np.repeat([1, 0], [len(toxic), len(safe)])
-    head = LogisticRegression(C=HEAD_STRENGTH, max_iter=1000).fit(vectors["head"][rows], labels)
-    return head.decision_function(vectors["test"])
-
-
-def auprc(truth: np.ndarray, scores: np.ndarray) -> float:
-    """Average precision."""
-    from sklearn.metrics import average_precision_score
-
-    return float(average_precision_score(truth, scores))
-
-
-def _halves(n: int) -> list[tuple[str, np.ndarray]]:
-    """The rows of a test set in two halves, drawn at random, always the same."""
-    shuffled = np.random.default_rng(0).permutation(n)
-    return [("a", np.sort(shuffled[: n // 2])), ("b", np.sort(shuffled[n // 2 :]))]
 
 
 def head_check(

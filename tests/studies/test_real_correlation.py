@@ -11,7 +11,7 @@ from fac_lab.errors import DataError
 from fac_lab.lab import Lab
 from fac_lab.profile import load_profile
 from fac_lab.settings import CoverageRule
-from fac_lab.studies import real_correlation
+from fac_lab.studies import real_points
 from fac_lab.studies.correlation import correlations
 from fac_lab.studies.missing import world_corpus
 from fac_lab.studies.real_correlation import head_check, measures, real_study
@@ -70,7 +70,7 @@ def test_what_was_measured_is_read_again(study, lab, material, monkeypatch):
     def never(*_):
         raise AssertionError("a detector was trained again")
 
-    monkeypatch.setattr(real_correlation, "head_scores", never)
+    monkeypatch.setattr(real_points, "head_scores", never)
     again = real_study(lab, material, rules=RULES, **SETTINGS)
     pd.testing.assert_frame_equal(again.sets, study.sets)
     pd.testing.assert_frame_equal(again.runs, study.runs)

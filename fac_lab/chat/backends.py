@@ -5,6 +5,7 @@ test, and so is the reading of the answer, because what a server sends need not 
 """
 
 import email.utils
+import logging
 import os
 import random
 import threading
@@ -25,6 +26,8 @@ from fac_lab.errors import ChatError, short
 from fac_lab.parse import parse_json
 from fac_lab.profile import is_loopback
 from fac_lab.settings import ChatSettings
+
+log = logging.getLogger(__name__)
 
 LONGEST_WAIT = 120.0
 """Seconds; a server that asks for a longer pause gets a failed reply, to be replayed later."""
@@ -161,6 +164,7 @@ class EndpointBackend:
                 stop.answers += 1
                 return replace(reply, text=self._masked(reply.text or ""))
             reason = self._masked(failure.reason)
+            log.debug("attempt %d: %s", attempt, reason)
             if failure.down:
                 self._rotation.rest(address, failure.wait or self.rest, reason)
             tried.add(address)

@@ -56,6 +56,7 @@ def right(audited, n):
     return said
 
 
+@pytest.mark.slow
 def test_an_audit_reads_files_as_a_stream(tmp_path):
     said = right(audit_rows(tmp_path, 4000), 4000)
     assert said["limit"] is None

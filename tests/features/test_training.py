@@ -129,16 +129,11 @@ training.train_sae(subject, Corpus.from_file(corpus), settings, folder, progress
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
-    [
-        pytest.param({}, id="sae_lens"),
-        pytest.param(
-            {"decoder": "tied", "loss": "normalised", "k_start": 16, "k_share": 0.9},
-            id="authors",
-            marks=pytest.mark.slow,
-        ),
-    ],
+    [{}, {"decoder": "tied", "loss": "normalised", "k_start": 16, "k_share": 0.9}],
+    ids=["sae_lens", "authors"],
 )
 def test_a_killed_training_ends_in_the_same_weights(make_subject, model_folder, corpus, tmp_path, monkeypatch, changes):
     """Killed at step 93 of 200, three steps behind a checkpoint in the middle of a round of the second pass."""

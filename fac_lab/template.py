@@ -81,11 +81,20 @@ def encode(
     """The tokens of each talk's rendered prompt, in which messages make no token of the template's.
 
     `behind` stands behind every prompt, such as the beginning of a reply, and makes none either.
-    Raises TemplateError where the template refuses the messages, or changes one that says words of its own.
+    Raises ModelError where the template refuses the messages, or changes one that says words of its own.
     """
-    prompts = [render(tokenizer, talk, generation_prompt=generation_prompt) for talk in talks]
-    if not prompts:
+    if not talks:
         return []
+    try:
+        return _encode(tokenizer, talks, generation_prompt, behind)
+    except TemplateError as error:
+        raise ModelError(
+            f"the chat template of {tokenizer.name_or_path} refuses the messages: {error}. Mend it, or leave these out"
+        ) from error
+
+
+def _encode(tokenizer: Any, talks: Sequence[Talk], generation_prompt: bool, behind: str) -> list[list[int]]:
+    prompts = [render(tokenizer, talk, generation_prompt=generation_prompt) for talk in talks]
     texts = [prompt + behind for prompt in prompts]
     ids = tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
     spelled = spelling(tokenizer)

@@ -91,3 +91,17 @@ def test_what_stands_behind_a_prompt_is_read_with_it_and_makes_no_token_of_the_t
     alone, behind = (encode(tokenizer, [talk], behind=text)[0] for text in ("", said))
     assert len(behind) > len(alone) and tokenizer.decode(behind).endswith(said)
     assert sum(token in tokens for token in behind) == sum(token in tokens for token in alone)
+
+
+@pytest.mark.parametrize("tokenizer", ["llama"], indirect=True)
+@pytest.mark.parametrize(
+    ("template", "said", "reason"),
+    [
+        ("{{ raise_exception('no system here') }}", "hi", "no system here"),
+        ("{% for m in messages %}{{ m.content | upper }}{% endfor %}", "<|eot|>", "changes a message"),
+    ],
+)
+def test_a_template_that_refuses_messages_or_changes_them_is_named(tokenizer, template, said, reason):
+    tokenizer.chat_template = template
+    with pytest.raises(ModelError, match=f"chat template of .*llama refuses the messages: .*{reason}.*Mend it"):
+        encode(tokenizer, [[{"role": "user", "content": said}]])

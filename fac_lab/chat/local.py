@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from jinja2 import TemplateError
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -25,7 +24,7 @@ from transformers import (
 
 from fac_lab.chat.client import ChatReply, ChatRequest
 from fac_lab.chat.sampling import SeededSampling
-from fac_lab.errors import ChatError
+from fac_lab.errors import ChatError, ModelError
 from fac_lab.profile import resolve
 from fac_lab.template import encode, turn_ends
 
@@ -107,8 +106,8 @@ class LocalBackend:
     def _encode(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
         try:
             return encode(self._tokenizer, [messages])[0]
-        except TemplateError as error:
-            raise _Unanswerable(f"the chat template of {self.model} refuses the messages: {error}") from error
+        except ModelError as error:
+            raise _Unanswerable(str(error)) from error
 
     @torch.inference_mode()
     def _replies(self, batch: Sequence[_Job]) -> list[ChatReply]:

